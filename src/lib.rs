@@ -1,0 +1,5 @@
+//! Finds what Alibaba Cloud ECS security groups expose to the internet, and keeps the evidence.
+//!
+//! `job.rs` reads like the pipeline: collect, assess, spool, render, seal, write, send.
+
+pub mod model;

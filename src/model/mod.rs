@@ -1,0 +1,31 @@
+//! The nouns everyone speaks. Plain data, parsed and formatted; imports no other module.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `ids` | account, region, group and run ids |
+//! | `group` | what the cloud said: security groups, rules, prefix lists, one group's reading |
+//! | `verdict` | what it means: verdicts, findings, severities |
+//! | `coverage` | what was read and what was not |
+//! | `record` | one run as a value: all that a renderer may see |
+//!
+//! To add a noun: a file here, if two other modules speak of it; else keep it where it is used.
+
+mod coverage;
+mod group;
+mod ids;
+mod record;
+mod verdict;
+
+pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus};
+pub use group::{
+    Field, GroupReading, ListReading, Lists, NicType, RawAnswer, Rule, Rules, SecurityGroup, Tag,
+};
+pub use ids::{AccountId, GroupId, RegionId, RunId, Sha256};
+pub use record::{
+    Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader, RunRecord,
+    Scope, Times, Totals,
+};
+pub use verdict::{
+    Attached, ExposedRun, Family, Finding, FindingRule, FindingState, Protocol, Reach, Severity,
+    Verdict, WaiverNote,
+};

@@ -1,0 +1,213 @@
+//! One run as a value. A renderer sees this and nothing else; `report` reads it back from a sealed
+//! run.
+
+use super::{AccountId, Coverage, Finding, RunId, Severity, Sha256};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Who asked the cloud: GetCallerIdentity's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The account.
+    pub account: AccountId,
+    /// `acs:ram::...`
+    pub arn: String,
+    /// `Account`, `RAMUser`, `AssumedRoleUser`
+    pub kind: String,
+    /// `PrincipalId`
+    pub principal: String,
+}
+
+/// What was asked for, in words a reader can check against [`Coverage`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// `self`, or account ids.
+    pub accounts: Vec<String>,
+    /// `all`, or region ids.
+    pub regions: Vec<String>,
+    /// Left out on purpose.
+    pub exclude_regions: Vec<String>,
+    /// `all`, or what narrows them, in words.
+    pub groups: Vec<String>,
+    /// Left out on purpose.
+    pub exclude_groups: Vec<String>,
+}
+
+/// Times of a run, RFC 3339 UTC, whole seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// When it began.
+    pub started: String,
+    /// When everything had been read.
+    pub read: String,
+    /// When the record was closed.
+    pub ended: String,
+    /// Zone of the times that people read, an IANA name.
+    pub timezone: String,
+    /// Our clock less the service's, in seconds, by its `Date` header; `None` where it gave none.
+    pub clock_offset_seconds: Option<i64>,
+}
+
+/// Counts over (account, region, group, check).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the words are the meaning")]
+pub struct Totals {
+    pub exposed: u64,
+    pub managed: u64,
+    pub waived: u64,
+    pub undetermined: u64,
+    pub compliant: u64,
+}
+
+impl Totals {
+    /// Counts one verdict.
+    pub fn count(&mut self, verdict: super::Verdict) {
+        use super::Verdict as V;
+        let slot = match verdict {
+            V::Exposed => &mut self.exposed,
+            V::Managed => &mut self.managed,
+            V::Waived => &mut self.waived,
+            V::Undetermined => &mut self.undetermined,
+            V::Compliant => &mut self.compliant,
+        };
+        *slot = slot.saturating_add(1);
+    }
+
+    /// Takes one back.
+    pub fn uncount(&mut self, verdict: super::Verdict) {
+        use super::Verdict as V;
+        let slot = match verdict {
+            V::Exposed => &mut self.exposed,
+            V::Managed => &mut self.managed,
+            V::Waived => &mut self.waived,
+            V::Undetermined => &mut self.undetermined,
+            V::Compliant => &mut self.compliant,
+        };
+        *slot = slot.saturating_sub(1);
+    }
+}
+
+/// A check as the run applied it, in words for a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckInfo {
+    /// Its id.
+    pub id: String,
+    /// One line.
+    pub title: String,
+    /// Why it matters.
+    pub why: String,
+    /// How to fix it.
+    pub fix: String,
+    /// How bad.
+    pub severity: Severity,
+    /// `ports`, ...
+    pub kind: String,
+    /// `tcp`, ...
+    pub protocols: Vec<String>,
+    /// `22`, `2375-2376`
+    pub ports: Vec<String>,
+    /// The least exposure that counts, `/16` or `any`, per family.
+    pub min_public: BTreeMap<String, String>,
+}
+
+/// The language of what people read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Language {
+    /// English
+    #[default]
+    #[serde(rename = "en")]
+    En,
+    /// Simplified Chinese
+    #[serde(rename = "zh-CN")]
+    ZhCn,
+    /// Traditional Chinese
+    #[serde(rename = "zh-TW")]
+    ZhTw,
+}
+
+/// All of a run that is not findings, coverage or changes. Stands in the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunHeader {
+    /// The run's id.
+    pub run: RunId,
+    /// The schedule's name, or the command's.
+    pub schedule: String,
+    /// `scan`, `run`, ...
+    pub command: String,
+    /// `sgwarden 0.1.0`
+    pub tool: String,
+    /// `off`, `plan`, ...
+    pub mode: String,
+    /// Who asked.
+    pub identity: Identity,
+    /// What was asked for.
+    pub scope: Scope,
+    /// When.
+    pub times: Times,
+    /// The checks.
+    pub checks: Vec<CheckInfo>,
+    /// Networks that do not count as internet.
+    pub trusted: Vec<String>,
+    /// Whether everything in scope was read and judged.
+    pub complete: bool,
+    /// Why not; one line each, the first the gravest.
+    pub incomplete_reasons: Vec<String>,
+    /// Groups judged.
+    pub groups: u64,
+    /// Rules read.
+    pub rules: u64,
+    /// Verdicts.
+    pub totals: Totals,
+    /// Language of the reports.
+    pub language: Language,
+}
+
+/// A group and check of the population.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "population.csv's own columns")]
+pub struct PopulationRow {
+    pub account: String,
+    pub region: String,
+    pub group_id: String,
+    pub group_name: String,
+    pub check: String,
+    pub verdict: String,
+    /// The listing's RuleCount, or empty.
+    pub rule_count: String,
+    pub rules_read: u64,
+    pub raw_file: String,
+    pub raw_sha256: String,
+}
+
+/// A run as renderers see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRecord {
+    /// The run.
+    pub header: RunHeader,
+    /// By account, region, group, check.
+    pub findings: Vec<Finding>,
+    /// Findings of the last run that are gone.
+    pub resolved: Vec<Finding>,
+    /// What was read.
+    pub coverage: Coverage,
+}
+
+/// A rendered report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// File name, ASCII.
+    pub name: String,
+    /// Media type, for mail.
+    pub media_type: &'static str,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+/// What a letter needs to know beside the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverySettings {
+    /// Where the sealed run lies, as a person would look for it.
+    pub location: String,
+    /// SHA-256 of `manifest.json`.
+    pub manifest_sha256: Sha256,
+}
