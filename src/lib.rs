@@ -2,4 +2,8 @@
 //!
 //! `job.rs` reads like the pipeline: collect, assess, spool, render, seal, write, send.
 
+pub mod evidence;
+pub mod exposure;
 pub mod model;
+pub mod policy;
+pub mod state;

@@ -1,0 +1,135 @@
+//! The form of a stored run: one file for writer and reader.
+
+use super::Error;
+use crate::model::{Finding, RunHeader, RunId, Sha256};
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use std::collections::BTreeMap;
+
+/// The file that makes a folder a sealed run.
+pub const MANIFEST: &str = "manifest.json";
+/// The manifest's signature, where a key is set.
+pub const SIGNATURE: &str = "manifest.sig";
+/// What was read.
+pub const COVERAGE: &str = "coverage.json";
+/// What was found.
+pub const FINDINGS: &str = "findings.json";
+/// What was changed.
+pub const CHANGES: &str = "changes.json";
+/// Every group and check.
+pub const POPULATION: &str = "population.csv";
+/// Raw answers from before any change.
+pub const RAW_BEFORE: &str = "raw/before";
+
+/// Schema of the manifest.
+pub const MANIFEST_SCHEMA: &str = "sgwarden/manifest/1";
+/// Schema of the findings.
+pub const FINDINGS_SCHEMA: &str = "sgwarden/findings/1";
+/// Schema of the changes.
+pub const CHANGES_SCHEMA: &str = "sgwarden/changes/1";
+
+/// Size and hash of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Bytes.
+    pub size: u64,
+    /// Of the file as stored.
+    pub sha256: Sha256,
+}
+
+/// The run before this one, of the same schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its id.
+    pub run: RunId,
+    /// SHA-256 of its `manifest.json`.
+    pub manifest_sha256: Sha256,
+}
+
+/// A text that decided what the run did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyText {
+    /// File name, or the built-in's name.
+    pub name: String,
+    /// In full.
+    pub text: String,
+    /// Of the text.
+    pub sha256: Sha256,
+}
+
+impl PolicyText {
+    /// With its hash.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { name: name.into(), sha256: sha256(text.as_bytes()), text }
+    }
+}
+
+/// `manifest.json`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_SCHEMA`]
+    pub schema: String,
+    /// The run.
+    #[serde(flatten)]
+    pub header: RunHeader,
+    /// Schedule, packs: in full.
+    pub policy: Vec<PolicyText>,
+    /// The run before, or null.
+    pub previous: Option<Previous>,
+    /// Every other file, by its path from the run's folder.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// `findings.json`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Findings {
+    /// [`FINDINGS_SCHEMA`]
+    pub schema: String,
+    /// The run.
+    pub run: RunId,
+    /// Whether everything in scope was read and judged.
+    pub complete: bool,
+    /// By account, region, group, check.
+    pub findings: Vec<Finding>,
+    /// Of the last run and gone.
+    pub resolved: Vec<Finding>,
+}
+
+/// The bytes of a value as stored: RFC 8785 canonical JSON.
+///
+/// # Errors
+/// A value that JSON cannot hold: a bug.
+pub fn canonical<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>, Error> {
+    serde_json_canonicalizer::to_vec(value)
+        .map_err(|why| Error::Encode { what: what.to_owned(), why: why.to_string() })
+}
+
+/// Indented JSON with a last newline, for files that people open.
+///
+/// # Errors
+/// A value that JSON cannot hold: a bug.
+pub fn pretty<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>, Error> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|why| Error::Encode { what: what.to_owned(), why: why.to_string() })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Hash of bytes.
+pub fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256::new(hex(&sha2::Sha256::digest(bytes)))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut out = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 0xf] {
+            out.extend(DIGITS.get(usize::from(nibble)));
+        }
+    }
+    out
+}

@@ -1,0 +1,23 @@
+//! What "exposed" means, as code: pure, total, exact. Imports `model` only; no clock, no I/O, no
+//! panic. The page it implements is `docs/semantics.md`.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `set` | sets of addresses and ports |
+//! | `internet` | which addresses are the internet |
+//! | `reading` | from the service's texts to what a rule matches |
+//! | `first_match` | which sources each point accepts, under either reading |
+//! | `blame` | which rules a finding rests on |
+//! | `explain` | why one packet is accepted or dropped |
+
+pub mod blame;
+pub mod explain;
+pub mod first_match;
+pub mod internet;
+pub mod reading;
+pub mod set;
+
+pub use blame::{Contribution, contributions};
+pub use first_match::{GroupRules, Run};
+pub use internet::Internet;
+pub use reading::{Certainty, Policy, ReadRule};

@@ -1,0 +1,213 @@
+//! Checks: what they look at, and when a group is exposed under one.
+
+use crate::exposure::set::{PortSet, network_size, parse_prefix, ports_text};
+use crate::exposure::{Certainty, GroupRules, Internet, Run};
+use crate::model::{CheckInfo, Family, Protocol, Severity};
+use std::collections::BTreeMap;
+
+/// When a check is exposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any point of its protocols and ports is exposed.
+    Ports,
+    /// All 65535 ports of one of its protocols are exposed in one family.
+    AllPorts,
+    /// tcp and udp at every port, gre, and icmp or icmpv6 are exposed in one family.
+    AllProtocols,
+    /// A tcp or udp port that is not listed is exposed.
+    OutsideList,
+}
+
+impl Kind {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Ports, Self::AllPorts, Self::AllProtocols, Self::OutsideList];
+
+    /// The word in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ports => "ports",
+            Self::AllPorts => "all-ports",
+            Self::AllProtocols => "all-protocols",
+            Self::OutsideList => "outside-list",
+        }
+    }
+
+    /// The inverse of [`Kind::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether a finding of it may be closed by revoking rules; the others report.
+    pub fn is_remediable(self) -> bool {
+        matches!(self, Self::Ports | Self::AllPorts)
+    }
+}
+
+/// The least set of sources that counts, per family: a network's size, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MinPublic {
+    /// Prefix length; `None` is `any`.
+    pub ipv4: Option<u32>,
+    /// Prefix length; `None` is `any`.
+    pub ipv6: Option<u32>,
+}
+
+impl Default for MinPublic {
+    fn default() -> Self {
+        Self { ipv4: Some(16), ipv6: Some(32) }
+    }
+}
+
+impl MinPublic {
+    /// One address is enough.
+    pub const ANY: Self = Self { ipv4: None, ipv6: None };
+
+    /// How many addresses it takes.
+    pub fn addresses(self, family: Family) -> u128 {
+        let prefix = match family {
+            Family::Ipv4 => self.ipv4,
+            Family::Ipv6 => self.ipv6,
+        };
+        prefix.map_or(1, |prefix| network_size(family, prefix))
+    }
+
+    /// Reads `"/16"` of one family.
+    pub fn parse_prefix(family: Family, text: &str) -> Option<u32> {
+        let bits = crate::exposure::set::bits(family);
+        parse_prefix(text.strip_prefix('/')?, bits)
+    }
+}
+
+/// One check of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Unique in a policy.
+    pub id: String,
+    /// One line.
+    pub title: String,
+    /// Why it matters.
+    pub why: String,
+    /// How to fix it.
+    pub fix: String,
+    /// How bad.
+    pub severity: Severity,
+    /// When it is exposed.
+    pub kind: Kind,
+    /// The protocols looked at.
+    pub protocols: Vec<Protocol>,
+    /// The ports looked at; of `outside-list`, the ports that are allowed.
+    pub ports: PortSet,
+    /// The least exposure that counts.
+    pub min_public: MinPublic,
+}
+
+impl Check {
+    /// The exposed points as maximal runs under one reading; none: not exposed.
+    pub fn exposed(
+        &self,
+        group: &GroupRules<'_>,
+        certainty: Certainty,
+        internet: &Internet,
+    ) -> Vec<Run> {
+        let over = |family: Family, protocol: Protocol, scope: &PortSet| -> Vec<Run> {
+            let least = self.min_public.addresses(family);
+            let mut runs = group.accepted(certainty, internet, family, protocol, scope);
+            runs.retain(|run| run.sources.count() >= least);
+            runs
+        };
+        let mut out = Vec::new();
+        match self.kind {
+            Kind::Ports => {
+                for family in Family::ALL {
+                    for protocol in &self.protocols {
+                        out.extend(over(family, *protocol, &self.ports));
+                    }
+                }
+            }
+            Kind::AllPorts => {
+                for family in Family::ALL {
+                    for protocol in self.protocols.iter().filter(|p| p.has_ports()) {
+                        let runs = over(family, *protocol, &PortSet::all());
+                        if cover_every_port(&runs) {
+                            out.extend(runs);
+                        }
+                    }
+                }
+            }
+            Kind::AllProtocols => {
+                for family in Family::ALL {
+                    let mut all = Vec::new();
+                    let whole = Protocol::ALL.into_iter().filter(|p| p.is_of(family)).all(|p| {
+                        let runs = over(family, p, &PortSet::all());
+                        let covered = if p.has_ports() {
+                            cover_every_port(&runs)
+                        } else {
+                            !runs.is_empty()
+                        };
+                        all.extend(runs);
+                        covered
+                    });
+                    if whole {
+                        out.extend(all);
+                    }
+                }
+            }
+            Kind::OutsideList => {
+                let scope = self.ports.complement();
+                for family in Family::ALL {
+                    for protocol in self.protocols.iter().filter(|p| p.has_ports()) {
+                        out.extend(over(family, *protocol, &scope));
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether a rule that could match these protocols and ports could matter to this check.
+    pub fn looks_at(&self, rule: &crate::exposure::ReadRule<'_>) -> bool {
+        let scope = match self.kind {
+            Kind::Ports => self.ports.clone(),
+            Kind::AllPorts | Kind::AllProtocols => PortSet::all(),
+            Kind::OutsideList => self.ports.complement(),
+        };
+        let protocols: &[Protocol] = match self.kind {
+            Kind::AllProtocols => &Protocol::ALL,
+            Kind::Ports | Kind::AllPorts | Kind::OutsideList => &self.protocols,
+        };
+        protocols.iter().any(|protocol| {
+            rule.protocols.has(*protocol)
+                && Family::ALL
+                    .into_iter()
+                    .any(|family| protocol.is_of(family) && !rule.sources(family).is_empty())
+                && (!protocol.has_ports()
+                    || rule.ports.as_slice().iter().any(|(low, high)| {
+                        scope.ranges().iter().any(|(from, to)| low <= to && from <= high)
+                    }))
+        })
+    }
+
+    /// As reports name it.
+    pub fn info(&self) -> CheckInfo {
+        let prefix = |p: Option<u32>| p.map_or_else(|| "any".to_owned(), |p| format!("/{p}"));
+        CheckInfo {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            why: self.why.clone(),
+            fix: self.fix.clone(),
+            severity: self.severity,
+            kind: self.kind.as_str().to_owned(),
+            protocols: self.protocols.iter().map(|p| p.as_str().to_owned()).collect(),
+            ports: self.ports.ranges().iter().map(|range| ports_text(*range)).collect(),
+            min_public: BTreeMap::from([
+                ("ipv4".to_owned(), prefix(self.min_public.ipv4)),
+                ("ipv6".to_owned(), prefix(self.min_public.ipv6)),
+            ]),
+        }
+    }
+}
+
+fn cover_every_port(runs: &[Run]) -> bool {
+    let ports = PortSet::from_ranges(runs.iter().filter_map(|run| run.ports));
+    ports == PortSet::all()
+}

@@ -1,0 +1,80 @@
+//! First seen, new, open, reopened, resolved: from the last sealed run of the same schedule, which
+//! is an argument. Nothing else remembers.
+
+use crate::model::{Coverage, Finding, FindingState, RegionStatus};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Key = (String, String, String, String);
+
+fn key(finding: &Finding) -> Key {
+    (
+        finding.account.as_str().to_owned(),
+        finding.region.as_str().to_owned(),
+        finding.group_id.as_str().to_owned(),
+        finding.check.clone(),
+    )
+}
+
+/// What the last run said.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    open: BTreeMap<Key, Finding>,
+    resolved: BTreeMap<Key, Finding>,
+    compliant_now: BTreeSet<Key>,
+}
+
+impl History {
+    /// From the last run's findings and what it called resolved.
+    pub fn new(findings: Vec<Finding>, resolved: Vec<Finding>) -> Self {
+        let by_key = |list: Vec<Finding>| list.into_iter().map(|f| (key(&f), f)).collect();
+        Self { open: by_key(findings), resolved: by_key(resolved), compliant_now: BTreeSet::new() }
+    }
+
+    /// Notes a compliant verdict; only those that were findings before are kept.
+    pub fn saw_compliant(&mut self, account: &str, region: &str, group: &str, check: &str) {
+        let key = (account.to_owned(), region.to_owned(), group.to_owned(), check.to_owned());
+        if self.open.contains_key(&key) {
+            self.compliant_now.insert(key);
+        }
+    }
+
+    /// Fills `first_seen` and `state` of this run's findings.
+    pub fn date(&self, findings: &mut [Finding], now: &str) {
+        for finding in findings {
+            let key = key(finding);
+            if let Some(before) = self.open.get(&key) {
+                finding.first_seen.clone_from(&before.first_seen);
+                finding.state = FindingState::Open;
+            } else {
+                now.clone_into(&mut finding.first_seen);
+                finding.state = if self.resolved.contains_key(&key) {
+                    FindingState::Reopened
+                } else {
+                    FindingState::New
+                };
+            }
+        }
+    }
+
+    /// Findings of the last run that are gone: compliant now, or of a group that is no longer
+    /// there, in a region that was read. What was not read is not resolved.
+    pub fn resolved(&self, findings: &[Finding], coverage: &Coverage, checks: &[&str]) -> Vec<Finding> {
+        let still: BTreeSet<Key> = findings.iter().map(key).collect();
+        let read: BTreeSet<(&str, &str)> = coverage
+            .regions
+            .iter()
+            .filter(|region| region.status == RegionStatus::Ok)
+            .map(|region| (region.account.as_str(), region.region.as_str()))
+            .collect();
+        self.open
+            .iter()
+            .filter(|(key, before)| {
+                !still.contains(*key)
+                    && checks.contains(&before.check.as_str())
+                    && (self.compliant_now.contains(*key)
+                        || read.contains(&(before.account.as_str(), before.region.as_str())))
+            })
+            .map(|(_, before)| before.clone())
+            .collect()
+    }
+}

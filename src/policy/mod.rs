@@ -1,0 +1,20 @@
+//! What a policy asks of a group. Imports `model` and `exposure`; no clock, no I/O.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `check` | checks, and when one counts as exposed |
+//! | `packs` | the checks that ship, as TOML |
+//! | `assess` | from a group's reading to verdicts and findings |
+//! | `history` | first seen, new, open, reopened, resolved; the last record is an argument |
+//!
+//! To add a check: a table in `packs/NAME.toml` (a new pack also a line in `packs.rs`), and a case
+//! in `tests/it/semantics.rs`. To add a kind of predicate: `check.rs`.
+
+pub mod assess;
+pub mod check;
+pub mod history;
+pub mod packs;
+
+pub use assess::{GroupVerdicts, Policy, assess};
+pub use check::{Check, Kind, MinPublic};
+pub use history::History;

@@ -1,0 +1,48 @@
+//! `<state>/sealed/<run-id>`: the hashes of a run's manifest, as they were when it was sealed, in
+//! the form of `sha256sum`.
+
+use super::{Error, State};
+use crate::evidence::chain::Remembered;
+use crate::evidence::format::MANIFEST;
+use crate::evidence::seal::{sync_folder, write_synced};
+use crate::model::{RunId, Sha256};
+use std::fs;
+
+impl State {
+    /// Notes a sealed run.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    pub fn remember_sealed(&self, run: &RunId, manifest: &Sha256) -> Result<(), Error> {
+        let folder = self.folder("sealed")?;
+        write_synced(
+            &folder.join(run.as_str()),
+            format!("{manifest}  {MANIFEST}\n").as_bytes(),
+        )?;
+        sync_folder(&folder)?;
+        Ok(())
+    }
+
+    /// What it knows of a run.
+    ///
+    /// # Errors
+    /// The note is there and cannot be read.
+    pub fn recall_sealed(&self, run: &str) -> Result<Remembered, Error> {
+        let folder = self.root().join("sealed");
+        if !folder.is_dir() {
+            return Ok(Remembered::NotAtHand);
+        }
+        let path = folder.join(run);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Remembered::Unknown);
+            }
+            Err(why) => return Err(Error::io("read", &path)(why)),
+        };
+        text.lines()
+            .find_map(|line| line.strip_suffix(MANIFEST))
+            .map(|hash| Remembered::Manifest(Sha256::new(hash.trim())))
+            .ok_or_else(|| Error::Malformed { path, what: format!("no line for {MANIFEST}") })
+    }
+}
