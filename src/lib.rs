@@ -2,8 +2,10 @@
 //!
 //! `job.rs` reads like the pipeline: collect, assess, spool, render, seal, write, send.
 
+pub mod config;
 pub mod evidence;
 pub mod exposure;
+pub mod host;
 pub mod model;
 pub mod policy;
 pub mod state;

@@ -43,8 +43,13 @@ pub struct Report {
 /// # Errors
 /// The folder cannot be read at all. What is wrong with the run is in the report.
 pub fn verify(folder: &Path, remembered: &Remembered) -> Result<Report, Error> {
-    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut report = Report { run: name.clone().unwrap_or_default(), ..Report::default() };
+    let name = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let mut report = Report {
+        run: name.clone().unwrap_or_default(),
+        ..Report::default()
+    };
     let path = folder.join(format::MANIFEST);
     let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
     report.manifest_sha256 = Some(format::sha256(&bytes));
@@ -58,7 +63,10 @@ pub fn verify(folder: &Path, remembered: &Remembered) -> Result<Report, Error> {
     check_canonical(&bytes, &manifest, &mut report);
     let real_name = fs::canonicalize(folder)
         .ok()
-        .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
+        .and_then(|path| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        })
         .or(name);
     if real_name.as_deref() != Some(sealed.run.as_str()) {
         report.problems.push(format!(
@@ -106,9 +114,13 @@ fn check_canonical(bytes: &[u8], manifest: &Manifest, report: &mut Report) {
 
 fn check_files(folder: &Path, manifest: &Manifest, report: &mut Report) -> Result<(), Error> {
     for (name, entry) in &manifest.files {
-        let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+        let plain = Path::new(name)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
         if !plain || name.is_empty() {
-            report.problems.push(format!("manifest.json lists \"{name}\", outside the run"));
+            report
+                .problems
+                .push(format!("manifest.json lists \"{name}\", outside the run"));
             continue;
         }
         let path = folder.join(name);
@@ -119,7 +131,9 @@ fn check_files(folder: &Path, manifest: &Manifest, report: &mut Report) -> Resul
                 continue;
             }
             Err(why) => {
-                report.problems.push(format!("{name} cannot be read: {why}"));
+                report
+                    .problems
+                    .push(format!("{name} cannot be read: {why}"));
                 continue;
             }
         }
@@ -127,10 +141,16 @@ fn check_files(folder: &Path, manifest: &Manifest, report: &mut Report) -> Resul
         report.files = report.files.saturating_add(1);
         report.bytes = report.bytes.saturating_add(size);
         if size != entry.size {
-            report.problems.push(format!("{name} has {size} bytes, sealed with {}", entry.size));
+            report.problems.push(format!(
+                "{name} has {size} bytes, sealed with {}",
+                entry.size
+            ));
         }
         if sha256 != entry.sha256 {
-            report.problems.push(format!("{name} has sha256 {sha256}, sealed with {}", entry.sha256));
+            report.problems.push(format!(
+                "{name} has sha256 {sha256}, sealed with {}",
+                entry.sha256
+            ));
         }
     }
     let mut there = BTreeSet::new();
@@ -140,7 +160,9 @@ fn check_files(folder: &Path, manifest: &Manifest, report: &mut Report) -> Resul
             || name == format::MANIFEST
             || name == format::SIGNATURE;
         if !listed {
-            report.problems.push(format!("{name} is not listed in the manifest: added later"));
+            report
+                .problems
+                .push(format!("{name} is not listed in the manifest: added later"));
         }
     }
     Ok(())
@@ -150,7 +172,9 @@ fn walk(folder: &Path, prefix: &str, out: &mut BTreeSet<String>) -> Result<(), E
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let entry = entry.map_err(Error::io("list", folder))?;
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let kind = entry.file_type().map_err(Error::io("read", &entry.path()))?;
+        let kind = entry
+            .file_type()
+            .map_err(Error::io("read", &entry.path()))?;
         if kind.is_dir() {
             walk(&entry.path(), &format!("{name}/"), out)?;
         } else {
@@ -178,15 +202,23 @@ fn hash_file(path: &Path) -> Result<(u64, Sha256), Error> {
 
 /// The files must agree with each other, not only with their hashes.
 fn check_contents(folder: &Path, manifest: &Manifest, report: &mut Report) {
-    for name in [format::COVERAGE, format::FINDINGS, format::CHANGES, format::POPULATION] {
+    for name in [
+        format::COVERAGE,
+        format::FINDINGS,
+        format::CHANGES,
+        format::POPULATION,
+    ] {
         if !manifest.files.contains_key(name) {
-            report.problems.push(format!("{name} is missing: every sealed run has one"));
+            report
+                .problems
+                .push(format!("{name} is missing: every sealed run has one"));
         }
     }
     let read = |name: &str| fs::read(folder.join(name)).ok();
     match read(format::FINDINGS).map(|bytes| serde_json::from_slice::<Findings>(&bytes)) {
         Some(Ok(findings)) => {
-            if findings.run != manifest.header.run || findings.complete != manifest.header.complete {
+            if findings.run != manifest.header.run || findings.complete != manifest.header.complete
+            {
                 report
                     .problems
                     .push("findings.json and manifest.json are not of one run".to_owned());
@@ -227,26 +259,36 @@ fn check_population(
         }
         match crate::model::Verdict::parse(&row.verdict) {
             Some(verdict) => totals.count(verdict),
-            None => report.problems.push(format!("population.csv: verdict \"{}\"", row.verdict)),
+            None => report
+                .problems
+                .push(format!("population.csv: verdict \"{}\"", row.verdict)),
         }
     }
     if loose > 0 {
-        report.problems.push(format!("population.csv: {loose} rows are tied to no raw answers"));
+        report.problems.push(format!(
+            "population.csv: {loose} rows are tied to no raw answers"
+        ));
     }
     if totals != manifest.header.totals {
-        report.problems.push("population.csv does not add up to the manifest's counts".to_owned());
+        report
+            .problems
+            .push("population.csv does not add up to the manifest's counts".to_owned());
     }
     Ok(())
 }
 
 fn check_previous(folder: &Path, manifest: &Manifest, report: &mut Report) {
-    let Some(previous) = &manifest.previous else { return };
+    let Some(previous) = &manifest.previous else {
+        return;
+    };
     let Some(runs) = folder.parent() else { return };
     let before = runs.join(previous.run.as_str());
     if !before.join(format::MANIFEST).is_file() {
         let what = format!("the run before, {}, is not in the same store", previous.run);
         if has_other_runs(runs, &manifest.header.run) {
-            report.problems.push(format!("{what}: removed, or the chain was cut"));
+            report
+                .problems
+                .push(format!("{what}: removed, or the chain was cut"));
         } else {
             report.notes.push(format!("{what}: the chain ends here"));
         }
@@ -262,7 +304,9 @@ fn check_previous(folder: &Path, manifest: &Manifest, report: &mut Report) {
                 ));
             }
         }
-        Err(why) => report.problems.push(format!("the run before, {}: {why}", previous.run)),
+        Err(why) => report
+            .problems
+            .push(format!("the run before, {}: {why}", previous.run)),
     }
 }
 
@@ -280,7 +324,9 @@ pub fn forks(store: &Store) -> Result<Vec<String>, Error> {
     let mut seen: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
     let mut out = Vec::new();
     for listed in store.list()? {
-        let super::store::Listed::Sealed(sealed, manifest) = listed else { continue };
+        let super::store::Listed::Sealed(sealed, manifest) = listed else {
+            continue;
+        };
         let before = match &manifest.previous {
             Some(previous) => previous.run.as_str().to_owned(),
             None => format!("the beginning of {}", manifest.header.schedule),

@@ -61,7 +61,11 @@ impl PolicyText {
     /// With its hash.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { name: name.into(), sha256: sha256(text.as_bytes()), text }
+        Self {
+            name: name.into(),
+            sha256: sha256(text.as_bytes()),
+            text,
+        }
     }
 }
 
@@ -101,8 +105,10 @@ pub struct Findings {
 /// # Errors
 /// A value that JSON cannot hold: a bug.
 pub fn canonical<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>, Error> {
-    serde_json_canonicalizer::to_vec(value)
-        .map_err(|why| Error::Encode { what: what.to_owned(), why: why.to_string() })
+    serde_json_canonicalizer::to_vec(value).map_err(|why| Error::Encode {
+        what: what.to_owned(),
+        why: why.to_string(),
+    })
 }
 
 /// Indented JSON with a last newline, for files that people open.
@@ -110,8 +116,10 @@ pub fn canonical<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>, Error> 
 /// # Errors
 /// A value that JSON cannot hold: a bug.
 pub fn pretty<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>, Error> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|why| Error::Encode { what: what.to_owned(), why: why.to_string() })?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|why| Error::Encode {
+        what: what.to_owned(),
+        why: why.to_string(),
+    })?;
     bytes.push(b'\n');
     Ok(bytes)
 }
@@ -123,8 +131,9 @@ pub fn sha256(bytes: &[u8]) -> Sha256 {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
     let mut out = String::with_capacity(bytes.len().saturating_mul(2));
     for byte in bytes {
         for nibble in [byte >> 4, byte & 0xf] {

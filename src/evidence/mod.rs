@@ -11,7 +11,6 @@
 //! To add a file to a stored run: its name in `format`, a call of `Draft::write` in `job.rs`. To add
 //! a store: its URL scheme in `store`.
 
-
 pub mod chain;
 pub mod format;
 pub mod seal;
@@ -62,10 +61,17 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { doing, path, source }
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
     }
 
     fn malformed(path: &Path, what: impl Into<String>) -> Self {
-        Self::Malformed { path: path.to_owned(), what: what.into() }
+        Self::Malformed {
+            path: path.to_owned(),
+            what: what.into(),
+        }
     }
 }

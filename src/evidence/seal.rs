@@ -42,7 +42,12 @@ impl Draft {
         let folder = store.runs().join(format!("{run}{UNFINISHED}"));
         let raw = folder.join(format::RAW_BEFORE);
         fs::create_dir_all(&raw).map_err(Error::io("create", &raw))?;
-        Ok(Self { run: run.clone(), store: store.clone(), folder, files: BTreeMap::new() })
+        Ok(Self {
+            run: run.clone(),
+            store: store.clone(),
+            folder,
+            files: BTreeMap::new(),
+        })
     }
 
     /// Where files are being written.
@@ -57,7 +62,13 @@ impl Draft {
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         write_synced(&self.folder.join(name), bytes)?;
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.files.insert(name.to_owned(), FileEntry { size, sha256: format::sha256(bytes) });
+        self.files.insert(
+            name.to_owned(),
+            FileEntry {
+                size,
+                sha256: format::sha256(bytes),
+            },
+        );
         Ok(())
     }
 
@@ -92,7 +103,11 @@ impl Draft {
         let folder = self.store.runs().join(self.run.as_str());
         fs::rename(&self.folder, &folder).map_err(Error::io("rename", &self.folder))?;
         sync_folder(&self.store.runs())?;
-        Ok(SealedRun { run: self.run, folder, manifest_sha256 })
+        Ok(SealedRun {
+            run: self.run,
+            folder,
+            manifest_sha256,
+        })
     }
 
     /// Throws the folder away: nothing was found out that is worth keeping.

@@ -44,7 +44,9 @@ impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let n = self.inner.write(bytes)?;
         self.hash.update(bytes.get(..n).unwrap_or_default());
-        self.size = self.size.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+        self.size = self
+            .size
+            .saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
         Ok(n)
     }
 
@@ -81,7 +83,9 @@ pub struct Spool {
 
 impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Spool").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Spool")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,10 +93,20 @@ impl std::fmt::Debug for Spool {
 fn file_part(text: &str) -> String {
     let safe: String = text
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
         .take(64)
         .collect();
-    if safe.is_empty() { "global".to_owned() } else { safe }
+    if safe.is_empty() {
+        "global".to_owned()
+    } else {
+        safe
+    }
 }
 
 impl Spool {
@@ -117,10 +131,15 @@ impl Spool {
     /// # Errors
     /// The store cannot be written.
     pub fn answers(&mut self, answers: &[RawAnswer]) -> Result<Option<String>, Error> {
-        let Some(first) = answers.first() else { return Ok(None) };
+        let Some(first) = answers.first() else {
+            return Ok(None);
+        };
         let key = (first.account.as_str().to_owned(), first.region.clone());
         let region = self.regions.entry(key.clone()).or_default();
-        if region.raw.as_ref().is_some_and(|raw| raw.plain >= RAW_FILE_BYTES)
+        if region
+            .raw
+            .as_ref()
+            .is_some_and(|raw| raw.plain >= RAW_FILE_BYTES)
             && let Some(full) = region.raw.take()
         {
             let (name, entry) = close(full)?;
@@ -149,11 +168,15 @@ impl Spool {
         let (path, writer) = match &mut region.rows {
             Some(rows) => rows,
             slot => {
-                let name =
-                    format!("rows-{}-{}.tmp", file_part(&key.0), file_part(&key.1));
+                let name = format!("rows-{}-{}.tmp", file_part(&key.0), file_part(&key.1));
                 let path = self.folder.join(name);
                 let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-                slot.insert((path, csv::WriterBuilder::new().has_headers(false).from_writer(file)))
+                slot.insert((
+                    path,
+                    csv::WriterBuilder::new()
+                        .has_headers(false)
+                        .from_writer(file),
+                ))
             }
         };
         writer.serialize(row).map_err(|why| csv_error(path, why))
@@ -165,7 +188,9 @@ impl Spool {
     /// The store cannot be written.
     pub fn region_done(&mut self, account: &str, region: &str) -> Result<(), Error> {
         let key = (account.to_owned(), region.to_owned());
-        let Some(done) = self.regions.remove(&key) else { return Ok(()) };
+        let Some(done) = self.regions.remove(&key) else {
+            return Ok(());
+        };
         if let Some(raw) = done.raw {
             let (name, entry) = close(raw)?;
             self.done.insert(name, entry);
@@ -197,9 +222,16 @@ impl Spool {
         }
         let path = self.folder.join(format::POPULATION);
         let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-        let hashing = Hashing { inner: BufWriter::new(file), hash: sha2::Sha256::new(), size: 0 };
-        let mut out = csv::WriterBuilder::new().has_headers(false).from_writer(hashing);
-        out.write_record(POPULATION_HEADER).map_err(|why| csv_error(&path, why))?;
+        let hashing = Hashing {
+            inner: BufWriter::new(file),
+            hash: sha2::Sha256::new(),
+            size: 0,
+        };
+        let mut out = csv::WriterBuilder::new()
+            .has_headers(false)
+            .from_writer(hashing);
+        out.write_record(POPULATION_HEADER)
+            .map_err(|why| csv_error(&path, why))?;
         let mut totals = Totals::default();
         for rows in self.row_files.values() {
             self.copy_rows(rows, &path, &mut out, doubted, &mut totals)?;
@@ -228,7 +260,11 @@ impl Spool {
             .map_err(|why| csv_error(rows, why))?;
         for row in reader.deserialize::<PopulationRow>() {
             let mut row = row.map_err(|why| csv_error(rows, why))?;
-            let key = (row.account.clone(), row.region.clone(), row.group_id.clone());
+            let key = (
+                row.account.clone(),
+                row.region.clone(),
+                row.group_id.clone(),
+            );
             if doubted.contains(&key) {
                 Verdict::Undetermined.as_str().clone_into(&mut row.verdict);
             }
@@ -260,10 +296,14 @@ const POPULATION_HEADER: [&str; 10] = [
 
 /// A group's name is an attacker's text: a spreadsheet must not run it.
 fn guard_formula(text: &str) -> String {
-    let risky = text
-        .trim_start_matches([' ', '\u{3000}'])
-        .starts_with(['=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
-    if risky { format!("'{text}") } else { text.to_owned() }
+    let risky = text.trim_start_matches([' ', '\u{3000}']).starts_with([
+        '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ]);
+    if risky {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
 }
 
 fn csv_error(path: &Path, why: csv::Error) -> Error {
@@ -286,16 +326,29 @@ fn open(
     );
     let path = folder.join(&name);
     let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-    let hashing = Hashing { inner: BufWriter::new(file), hash: sha2::Sha256::new(), size: 0 };
+    let hashing = Hashing {
+        inner: BufWriter::new(file),
+        hash: sha2::Sha256::new(),
+        size: 0,
+    };
     let mut encoder = Encoder::new(hashing, LEVEL).map_err(Error::io("compress", &path))?;
-    encoder.include_checksum(true).map_err(Error::io("compress", &path))?;
-    Ok(RawFile { name, path, encoder, plain: 0 })
+    encoder
+        .include_checksum(true)
+        .map_err(Error::io("compress", &path))?;
+    Ok(RawFile {
+        name,
+        path,
+        encoder,
+        plain: 0,
+    })
 }
 
 fn write_line(raw: &mut RawFile, answer: &RawAnswer) -> Result<(), Error> {
     let text = std::str::from_utf8(&answer.body).ok();
     let line = Line {
-        time: answer.time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        time: answer
+            .time
+            .to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
         account: answer.account.as_str(),
         region: &answer.region,
         action: &answer.action,
@@ -307,21 +360,37 @@ fn write_line(raw: &mut RawFile, answer: &RawAnswer) -> Result<(), Error> {
             .is_none()
             .then(|| base64::engine::general_purpose::STANDARD.encode(&answer.body)),
     };
-    let mut bytes = serde_json::to_vec(&line)
-        .map_err(|why| Error::Encode { what: raw.name.clone(), why: why.to_string() })?;
+    let mut bytes = serde_json::to_vec(&line).map_err(|why| Error::Encode {
+        what: raw.name.clone(),
+        why: why.to_string(),
+    })?;
     bytes.push(b'\n');
-    raw.plain = raw.plain.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    raw.encoder.write_all(&bytes).map_err(Error::io("write", &raw.path))
+    raw.plain = raw
+        .plain
+        .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    raw.encoder
+        .write_all(&bytes)
+        .map_err(Error::io("write", &raw.path))
 }
 
 fn close(raw: RawFile) -> Result<(String, FileEntry), Error> {
-    let hashing = raw.encoder.finish().map_err(Error::io("write", &raw.path))?;
+    let hashing = raw
+        .encoder
+        .finish()
+        .map_err(Error::io("write", &raw.path))?;
     Ok((raw.name, finish_file(&raw.path, hashing)?))
 }
 
 fn finish_file(path: &Path, mut hashing: Hashing<BufWriter<File>>) -> Result<FileEntry, Error> {
     hashing.flush().map_err(Error::io("write", path))?;
-    hashing.inner.get_ref().sync_all().map_err(Error::io("sync", path))?;
+    hashing
+        .inner
+        .get_ref()
+        .sync_all()
+        .map_err(Error::io("sync", path))?;
     let sha256 = Sha256::new(format::hex(&hashing.hash.finalize()));
-    Ok(FileEntry { size: hashing.size, sha256 })
+    Ok(FileEntry {
+        size: hashing.size,
+        sha256,
+    })
 }

@@ -122,7 +122,10 @@ pub fn read_manifest(folder: &Path) -> Result<(SealedRun, Manifest), Error> {
     if manifest.schema != format::MANIFEST_SCHEMA {
         return Err(Error::malformed(
             &path,
-            format!("schema \"{}\" is not one this version reads", manifest.schema),
+            format!(
+                "schema \"{}\" is not one this version reads",
+                manifest.schema
+            ),
         ));
     }
     let sealed = SealedRun {

@@ -54,11 +54,17 @@ pub fn contributions<'r, 'a>(
             }
         }
         if reach_v4 > 0 || reach_v6 > 0 {
-            out.push(Contribution { rule, reach_v4, reach_v6 });
+            out.push(Contribution {
+                rule,
+                reach_v4,
+                reach_v6,
+            });
         }
     }
     out.sort_by(|a, b| {
-        b.reach().cmp(&a.reach()).then_with(|| a.rule.rule.id().cmp(b.rule.rule.id()))
+        b.reach()
+            .cmp(&a.reach())
+            .then_with(|| a.rule.rule.id().cmp(b.rule.rule.id()))
     });
     out
 }
@@ -73,7 +79,9 @@ fn reach_in_run(
     if !rule.protocols.has(run.protocol) {
         return 0;
     }
-    let own = rule.source_set(run.family).intersect(internet.of(run.family));
+    let own = rule
+        .source_set(run.family)
+        .intersect(internet.of(run.family));
     if own.is_empty() {
         return 0;
     }

@@ -103,5 +103,10 @@ pub fn explain(
         })
         .map(|rule| rule.rule.id().to_owned())
         .collect();
-    Explanation { steps, accepted, asked: count, skipped }
+    Explanation {
+        steps,
+        accepted,
+        asked: count,
+        skipped,
+    }
 }

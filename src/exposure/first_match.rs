@@ -41,7 +41,10 @@ impl<'a> GroupRules<'a> {
     /// Reads the rules of one group.
     pub fn read(rules: &'a [Rule], lists: &Lists, classic: bool) -> Self {
         Self {
-            rules: rules.iter().filter_map(|rule| read_rule(rule, lists, classic)).collect(),
+            rules: rules
+                .iter()
+                .filter_map(|rule| read_rule(rule, lists, classic))
+                .collect(),
         }
     }
 
@@ -57,7 +60,13 @@ impl<'a> GroupRules<'a> {
             .iter()
             .filter_map(|rule| {
                 let key = rule.acts(certainty)?;
-                Some((key, Acting { policy: key.1, rule }))
+                Some((
+                    key,
+                    Acting {
+                        policy: key.1,
+                        rule,
+                    },
+                ))
             })
             .collect();
         // Stable: among equals the service's order stays, which decides nothing.
@@ -67,7 +76,10 @@ impl<'a> GroupRules<'a> {
 
     /// The rules that act under one reading in deciding order, for people.
     pub fn in_order(&self, certainty: Certainty) -> Vec<(Policy, &ReadRule<'a>)> {
-        self.acting(certainty).into_iter().map(|a| (a.policy, a.rule)).collect()
+        self.acting(certainty)
+            .into_iter()
+            .map(|a| (a.policy, a.rule))
+            .collect()
     }
 
     /// What one protocol of one family accepts from the internet, over a scope of ports (ignored
@@ -93,7 +105,12 @@ impl<'a> GroupRules<'a> {
                 *last_high = high;
                 continue;
             }
-            runs.push(Run { family, protocol, ports, sources });
+            runs.push(Run {
+                family,
+                protocol,
+                ports,
+                sources,
+            });
         }
         runs
     }
@@ -135,8 +152,10 @@ impl<'a> GroupRules<'a> {
             let sources = match &last {
                 Some((same, sources)) if *same == covering => sources.clone(),
                 _ => {
-                    let here: Vec<Acting<'_, 'a>> =
-                        covering.iter().filter_map(|at| candidates.get(*at).copied()).collect();
+                    let here: Vec<Acting<'_, 'a>> = covering
+                        .iter()
+                        .filter_map(|at| candidates.get(*at).copied())
+                        .collect();
                     accepted_by(&here, family, internet)
                 }
             };
@@ -148,7 +167,10 @@ impl<'a> GroupRules<'a> {
 }
 
 fn covers(rule: &ReadRule<'_>, (low, high): PortRange) -> bool {
-    rule.ports.as_slice().iter().any(|(from, to)| *from <= low && high <= *to)
+    rule.ports
+        .as_slice()
+        .iter()
+        .any(|(from, to)| *from <= low && high <= *to)
 }
 
 /// Cuts the scope at every border of the candidates' port ranges.
@@ -168,7 +190,9 @@ fn borders(candidates: &[Acting<'_, '_>], scope: &PortSet) -> Vec<PortRange> {
     for (low, high) in scope.ranges() {
         let mut from = *low;
         for start in &starts {
-            let Ok(start) = u16::try_from(*start) else { break };
+            let Ok(start) = u16::try_from(*start) else {
+                break;
+            };
             if start > from && start <= *high {
                 out.push((from, start.saturating_sub(1)));
                 from = start;
@@ -181,11 +205,7 @@ fn borders(candidates: &[Acting<'_, '_>], scope: &PortSet) -> Vec<PortRange> {
 
 /// The internet sources that are accepted by rules in deciding order, all of which match the point:
 /// a sweep over the addresses, at each stretch the first rule decides.
-fn accepted_by(
-    ordered: &[Acting<'_, '_>],
-    family: Family,
-    internet: &Internet,
-) -> AddressSet {
+fn accepted_by(ordered: &[Acting<'_, '_>], family: Family, internet: &Internet) -> AddressSet {
     let mut events: Vec<(u128, u128, usize)> = Vec::new();
     for (rank, acting) in ordered.iter().enumerate() {
         for (low, high) in acting.rule.sources(family) {
@@ -193,7 +213,9 @@ fn accepted_by(
         }
     }
     let accepted = sweep(events, |rank| {
-        ordered.get(rank).is_some_and(|acting| acting.policy == Policy::Accept)
+        ordered
+            .get(rank)
+            .is_some_and(|acting| acting.policy == Policy::Accept)
     });
     accepted.intersect(internet.of(family))
 }

@@ -54,7 +54,12 @@ impl Internet {
         let v6 =
             ranges(Family::Ipv6, &[INTERNET_V6]).subtract(&ranges(Family::Ipv6, &NOT_INTERNET_V6));
         let (whole_v4, whole_v6) = (v4.count(), v6.count());
-        Self { v4, v6, whole_v4, whole_v6 }
+        Self {
+            v4,
+            v6,
+            whole_v4,
+            whole_v6,
+        }
     }
 
     /// The internet less the trusted networks.
@@ -117,7 +122,11 @@ mod tests {
 
     #[test]
     fn every_block_is_read() {
-        assert_eq!(ranges(Family::Ipv4, &NOT_INTERNET_V4).ranges().len(), 14, "two adjoin");
+        assert_eq!(
+            ranges(Family::Ipv4, &NOT_INTERNET_V4).ranges().len(),
+            14,
+            "two adjoin"
+        );
         assert_eq!(ranges(Family::Ipv6, &NOT_INTERNET_V6).ranges().len(), 4);
         let net = Internet::whole();
         // 2^32 less the fifteen blocks, which do not overlap.
@@ -128,8 +137,14 @@ mod tests {
         assert_eq!(net.of(Family::Ipv4).count(), (1u128 << 32) - less);
         let less6: u128 = [23, 32, 16, 20].iter().map(|p| 1u128 << (128 - p)).sum();
         assert_eq!(net.of(Family::Ipv6).count(), (1u128 << 125) - less6);
-        assert_eq!(net.share_text(Family::Ipv6, net.whole_count(Family::Ipv6)), "1.0000");
-        assert_eq!(net.share_text(Family::Ipv4, net.whole_count(Family::Ipv4)), "1.0000");
+        assert_eq!(
+            net.share_text(Family::Ipv6, net.whole_count(Family::Ipv6)),
+            "1.0000"
+        );
+        assert_eq!(
+            net.share_text(Family::Ipv4, net.whole_count(Family::Ipv4)),
+            "1.0000"
+        );
         assert_eq!(net.share_text(Family::Ipv4, 1 << 30), "0.2896");
     }
 

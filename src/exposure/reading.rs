@@ -118,9 +118,11 @@ impl ReadRule<'_> {
     pub fn matches_point(&self, protocol: Protocol, port: Option<u16>) -> bool {
         self.protocols.has(protocol)
             && match port {
-                Some(port) if protocol.has_ports() => {
-                    self.ports.as_slice().iter().any(|(low, high)| *low <= port && port <= *high)
-                }
+                Some(port) if protocol.has_ports() => self
+                    .ports
+                    .as_slice()
+                    .iter()
+                    .any(|(low, high)| *low <= port && port <= *high),
                 _ => true,
             }
     }
@@ -162,7 +164,10 @@ pub fn read_rule<'a>(rule: &'a Rule, lists: &Lists, classic: bool) -> Option<Rea
         None => unreadable.push(odd("Direction", &rule.direction)),
     }
     if classic {
-        match (read_word(&rule.nic_type, &["internet", "intranet"]), rule.asked_nic) {
+        match (
+            read_word(&rule.nic_type, &["internet", "intranet"]),
+            rule.asked_nic,
+        ) {
             (Some("intranet"), _) => return None,
             (Some(_), _) => {}
             (None, Some(asked)) if rule.nic_type.is_unset() => {
@@ -199,7 +204,17 @@ pub fn read_rule<'a>(rule: &'a Rule, lists: &Lists, classic: bool) -> Option<Rea
             false
         }
     };
-    Some(ReadRule { rule, policy, priority, protocols, ports, v4, v6, limited, unreadable })
+    Some(ReadRule {
+        rule,
+        policy,
+        priority,
+        protocols,
+        ports,
+        v4,
+        v6,
+        limited,
+        unreadable,
+    })
 }
 
 fn odd(name: &str, field: &Field) -> String {
@@ -213,7 +228,10 @@ fn odd(name: &str, field: &Field) -> String {
 /// One of the words, without case.
 fn read_word<'w>(field: &Field, words: &[&'w str]) -> Option<&'w str> {
     let text = field.text()?;
-    words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied()
+    words
+        .iter()
+        .find(|word| word.eq_ignore_ascii_case(text))
+        .copied()
 }
 
 /// Any integer from 1.
@@ -376,7 +394,9 @@ fn read_source(
 }
 
 fn read_prefix_list(field: &Field, lists: &Lists) -> Result<Sources, String> {
-    let id = field.text().ok_or_else(|| odd("SourcePrefixListId", field))?;
+    let id = field
+        .text()
+        .ok_or_else(|| odd("SourcePrefixListId", field))?;
     let entries = match lists.prefix.get(id).map(AsRef::as_ref) {
         None => return Err(format!("prefix list {id} was not read")),
         Some(Err(why)) => return Err(format!("prefix list {id} could not be read: {why}")),
@@ -387,7 +407,11 @@ fn read_prefix_list(field: &Field, lists: &Lists) -> Result<Sources, String> {
         match parse_any_cidr(entry) {
             Some((Family::Ipv4, range)) => v4.push(range),
             Some((Family::Ipv6, range)) => v6.push(range),
-            None => return Err(format!("prefix list {id}: entry \"{entry}\" is not understood")),
+            None => {
+                return Err(format!(
+                    "prefix list {id}: entry \"{entry}\" is not understood"
+                ));
+            }
         }
     }
     Ok((Few::Many(v4), Few::Many(v6)))

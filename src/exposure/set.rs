@@ -48,8 +48,10 @@ impl AddressSet {
 
     /// The union of ranges in any order.
     pub fn from_ranges(ranges: impl IntoIterator<Item = AddressRange>) -> Self {
-        let mut sorted: Vec<AddressRange> =
-            ranges.into_iter().filter(|(low, high)| low <= high).collect();
+        let mut sorted: Vec<AddressRange> = ranges
+            .into_iter()
+            .filter(|(low, high)| low <= high)
+            .collect();
         sorted.sort_unstable();
         let mut merged: Vec<AddressRange> = Vec::with_capacity(sorted.len());
         for (low, high) in sorted {
@@ -193,8 +195,10 @@ fn block_end(from: u128, host: u32) -> Option<u128> {
 /// An address as text.
 pub fn address_text(family: Family, address: u128) -> String {
     match family {
-        Family::Ipv4 => u32::try_from(address)
-            .map_or_else(|_| String::from("?"), |bits| Ipv4Addr::from(bits).to_string()),
+        Family::Ipv4 => u32::try_from(address).map_or_else(
+            |_| String::from("?"),
+            |bits| Ipv4Addr::from(bits).to_string(),
+        ),
         Family::Ipv6 => Ipv6Addr::from(address).to_string(),
     }
 }
@@ -250,7 +254,11 @@ pub fn parse_prefix(digits: &str, bits: u32) -> Option<u32> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit())
         && !digits.is_empty()
         && (digits.len() == 1 || !digits.starts_with('0'));
-    let prefix = if plain { digits.parse::<u32>().ok()? } else { return None };
+    let prefix = if plain {
+        digits.parse::<u32>().ok()?
+    } else {
+        return None;
+    };
     (prefix <= bits).then_some(prefix)
 }
 
@@ -266,8 +274,10 @@ impl PortSet {
 
     /// The union of ranges in any order.
     pub fn from_ranges(ranges: impl IntoIterator<Item = PortRange>) -> Self {
-        let mut sorted: Vec<PortRange> =
-            ranges.into_iter().filter(|(low, high)| low <= high).collect();
+        let mut sorted: Vec<PortRange> = ranges
+            .into_iter()
+            .filter(|(low, high)| low <= high)
+            .collect();
         sorted.sort_unstable();
         let mut merged: Vec<PortRange> = Vec::with_capacity(sorted.len());
         for (low, high) in sorted {
@@ -291,7 +301,9 @@ impl PortSet {
 
     /// Whether it holds that port.
     pub fn contains(&self, port: u16) -> bool {
-        self.0.iter().any(|(low, high)| *low <= port && port <= *high)
+        self.0
+            .iter()
+            .any(|(low, high)| *low <= port && port <= *high)
     }
 
     /// Ports 1 to 65535 that are not in it.
@@ -328,12 +340,29 @@ mod tests {
     #[test]
     fn cidrs_are_read_as_the_page_says() {
         let v4 = |text| parse_cidr(Family::Ipv4, text);
-        assert_eq!(v4("10.1.2.3/8"), Some((0x0a00_0000, 0x0aff_ffff)), "host bits dropped");
-        assert_eq!(v4("8.8.8.8"), Some((0x0808_0808, 0x0808_0808)), "a bare address is one");
+        assert_eq!(
+            v4("10.1.2.3/8"),
+            Some((0x0a00_0000, 0x0aff_ffff)),
+            "host bits dropped"
+        );
+        assert_eq!(
+            v4("8.8.8.8"),
+            Some((0x0808_0808, 0x0808_0808)),
+            "a bare address is one"
+        );
         assert_eq!(v4("0.0.0.0"), None, "one address or all?");
         assert_eq!(v4("0.0.0.0/0"), Some((0, 0xffff_ffff)));
         assert_eq!(v4("0.0.0.0/32"), Some((0, 0)));
-        for bad in ["", "1.2.3", "1.2.3.4/33", "1.2.3.4/-1", "1.2.3.4/08", "1.2.3.4/", "::/0", "01.2.3.4"] {
+        for bad in [
+            "",
+            "1.2.3",
+            "1.2.3.4/33",
+            "1.2.3.4/-1",
+            "1.2.3.4/08",
+            "1.2.3.4/",
+            "::/0",
+            "01.2.3.4",
+        ] {
             assert_eq!(v4(bad), None, "{bad}");
         }
         assert_eq!(parse_cidr(Family::Ipv6, "::/0"), Some((0, u128::MAX)));
@@ -347,7 +376,10 @@ mod tests {
             set.cidrs(Family::Ipv4),
             ["0.0.0.1/32", "0.0.0.2/31", "0.0.0.4/31", "0.0.0.6/32"]
         );
-        assert_eq!(AddressSet::all(Family::Ipv4).cidrs(Family::Ipv4), ["0.0.0.0/0"]);
+        assert_eq!(
+            AddressSet::all(Family::Ipv4).cidrs(Family::Ipv4),
+            ["0.0.0.0/0"]
+        );
         assert_eq!(AddressSet::all(Family::Ipv6).cidrs(Family::Ipv6), ["::/0"]);
         let halves = AddressSet::from_ranges([(0x8000_0000, 0xffff_ffff), (0, 0x7fff_ffff)]);
         assert_eq!(halves.cidrs(Family::Ipv4), ["0.0.0.0/0"]);
@@ -360,7 +392,12 @@ mod tests {
         let top = AddressSet::from_ranges([(u128::MAX, u128::MAX)]);
         assert_eq!(all.subtract(&top).ranges(), [(0, u128::MAX - 1)]);
         assert_eq!(top.subtract(&all), AddressSet::EMPTY);
-        assert_eq!(PortSet::from_ranges([(1, 1), (65535, 65535)]).complement().ranges(), [(2, 65534)]);
+        assert_eq!(
+            PortSet::from_ranges([(1, 1), (65535, 65535)])
+                .complement()
+                .ranges(),
+            [(2, 65534)]
+        );
         assert!(PortSet::all().complement().is_empty());
     }
 }

@@ -22,12 +22,19 @@ pub enum Verdict {
 
 impl Verdict {
     /// All five.
-    pub const ALL: [Self; 5] =
-        [Self::Exposed, Self::Managed, Self::Waived, Self::Undetermined, Self::Compliant];
+    pub const ALL: [Self; 5] = [
+        Self::Exposed,
+        Self::Managed,
+        Self::Waived,
+        Self::Undetermined,
+        Self::Compliant,
+    ];
 
     /// The inverse of [`Verdict::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.as_str() == text)
+        Self::ALL
+            .into_iter()
+            .find(|verdict| verdict.as_str() == text)
     }
 
     /// The word used everywhere.

@@ -4,9 +4,7 @@
 use super::check::Check;
 use crate::exposure::set::ports_text;
 use crate::exposure::{Certainty, GroupRules, Internet, Run, contributions};
-use crate::model::{
-    ExposedRun, Finding, FindingRule, FindingState, GroupReading, Reach, Verdict,
-};
+use crate::model::{ExposedRun, Finding, FindingRule, FindingState, GroupReading, Reach, Verdict};
 
 /// What a run judges by.
 #[derive(Clone, Debug)]
@@ -30,14 +28,21 @@ pub struct GroupVerdicts {
 
 /// Judges one group.
 pub fn assess(policy: &Policy, reading: &GroupReading) -> GroupVerdicts {
-    let group =
-        GroupRules::read(&reading.rules.read, &reading.lists, reading.group.is_classic());
-    let mut out = GroupVerdicts { verdicts: Vec::new(), findings: Vec::new() };
+    let group = GroupRules::read(
+        &reading.rules.read,
+        &reading.lists,
+        reading.group.is_classic(),
+    );
+    let mut out = GroupVerdicts {
+        verdicts: Vec::new(),
+        findings: Vec::new(),
+    };
     for check in &policy.checks {
         let (verdict, runs) = judge(policy, check, reading, &group);
         out.verdicts.push(verdict);
         if verdict != Verdict::Compliant {
-            out.findings.push(finding(policy, check, reading, &group, verdict, &runs));
+            out.findings
+                .push(finding(policy, check, reading, &group, verdict, &runs));
         }
     }
     out
@@ -105,7 +110,10 @@ fn finding(
         verdict,
         first_seen: String::new(),
         state: FindingState::New,
-        exposed: runs.iter().map(|run| exposed_run(&policy.internet, run)).collect(),
+        exposed: runs
+            .iter()
+            .map(|run| exposed_run(&policy.internet, run))
+            .collect(),
         reason: (!certain).then(|| reason(reading, &rules)),
         rules,
         reach: Reach::Unknown,
@@ -138,7 +146,11 @@ fn reason(reading: &GroupReading, rules: &[FindingRule]) -> String {
         .iter()
         .filter(|rule| !rule.unreadable.is_empty())
         .map(|rule| {
-            let id = if rule.rule_id.is_empty() { "without id" } else { &rule.rule_id };
+            let id = if rule.rule_id.is_empty() {
+                "without id"
+            } else {
+                &rule.rule_id
+            };
             format!("rule {id}: {}", rule.unreadable.join("; "))
         })
         .collect();

@@ -20,7 +20,12 @@ pub enum Kind {
 
 impl Kind {
     /// All four.
-    pub const ALL: [Self; 4] = [Self::Ports, Self::AllPorts, Self::AllProtocols, Self::OutsideList];
+    pub const ALL: [Self; 4] = [
+        Self::Ports,
+        Self::AllPorts,
+        Self::AllProtocols,
+        Self::OutsideList,
+    ];
 
     /// The word in configuration.
     pub fn as_str(self) -> &'static str {
@@ -54,13 +59,19 @@ pub struct MinPublic {
 
 impl Default for MinPublic {
     fn default() -> Self {
-        Self { ipv4: Some(16), ipv6: Some(32) }
+        Self {
+            ipv4: Some(16),
+            ipv6: Some(32),
+        }
     }
 }
 
 impl MinPublic {
     /// One address is enough.
-    pub const ANY: Self = Self { ipv4: None, ipv6: None };
+    pub const ANY: Self = Self {
+        ipv4: None,
+        ipv6: None,
+    };
 
     /// How many addresses it takes.
     pub fn addresses(self, family: Family) -> u128 {
@@ -137,16 +148,19 @@ impl Check {
             Kind::AllProtocols => {
                 for family in Family::ALL {
                     let mut all = Vec::new();
-                    let whole = Protocol::ALL.into_iter().filter(|p| p.is_of(family)).all(|p| {
-                        let runs = over(family, p, &PortSet::all());
-                        let covered = if p.has_ports() {
-                            cover_every_port(&runs)
-                        } else {
-                            !runs.is_empty()
-                        };
-                        all.extend(runs);
-                        covered
-                    });
+                    let whole = Protocol::ALL
+                        .into_iter()
+                        .filter(|p| p.is_of(family))
+                        .all(|p| {
+                            let runs = over(family, p, &PortSet::all());
+                            let covered = if p.has_ports() {
+                                cover_every_port(&runs)
+                            } else {
+                                !runs.is_empty()
+                            };
+                            all.extend(runs);
+                            covered
+                        });
                     if whole {
                         out.extend(all);
                     }
@@ -182,7 +196,10 @@ impl Check {
                     .any(|family| protocol.is_of(family) && !rule.sources(family).is_empty())
                 && (!protocol.has_ports()
                     || rule.ports.as_slice().iter().any(|(low, high)| {
-                        scope.ranges().iter().any(|(from, to)| low <= to && from <= high)
+                        scope
+                            .ranges()
+                            .iter()
+                            .any(|(from, to)| low <= to && from <= high)
                     }))
         })
     }
@@ -197,8 +214,17 @@ impl Check {
             fix: self.fix.clone(),
             severity: self.severity,
             kind: self.kind.as_str().to_owned(),
-            protocols: self.protocols.iter().map(|p| p.as_str().to_owned()).collect(),
-            ports: self.ports.ranges().iter().map(|range| ports_text(*range)).collect(),
+            protocols: self
+                .protocols
+                .iter()
+                .map(|p| p.as_str().to_owned())
+                .collect(),
+            ports: self
+                .ports
+                .ranges()
+                .iter()
+                .map(|range| ports_text(*range))
+                .collect(),
             min_public: BTreeMap::from([
                 ("ipv4".to_owned(), prefix(self.min_public.ipv4)),
                 ("ipv6".to_owned(), prefix(self.min_public.ipv6)),

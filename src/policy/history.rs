@@ -27,12 +27,21 @@ impl History {
     /// From the last run's findings and what it called resolved.
     pub fn new(findings: Vec<Finding>, resolved: Vec<Finding>) -> Self {
         let by_key = |list: Vec<Finding>| list.into_iter().map(|f| (key(&f), f)).collect();
-        Self { open: by_key(findings), resolved: by_key(resolved), compliant_now: BTreeSet::new() }
+        Self {
+            open: by_key(findings),
+            resolved: by_key(resolved),
+            compliant_now: BTreeSet::new(),
+        }
     }
 
     /// Notes a compliant verdict; only those that were findings before are kept.
     pub fn saw_compliant(&mut self, account: &str, region: &str, group: &str, check: &str) {
-        let key = (account.to_owned(), region.to_owned(), group.to_owned(), check.to_owned());
+        let key = (
+            account.to_owned(),
+            region.to_owned(),
+            group.to_owned(),
+            check.to_owned(),
+        );
         if self.open.contains_key(&key) {
             self.compliant_now.insert(key);
         }
@@ -58,7 +67,12 @@ impl History {
 
     /// Findings of the last run that are gone: compliant now, or of a group that is no longer
     /// there, in a region that was read. What was not read is not resolved.
-    pub fn resolved(&self, findings: &[Finding], coverage: &Coverage, checks: &[&str]) -> Vec<Finding> {
+    pub fn resolved(
+        &self,
+        findings: &[Finding],
+        coverage: &Coverage,
+        checks: &[&str],
+    ) -> Vec<Finding> {
         let still: BTreeSet<Key> = findings.iter().map(key).collect();
         let read: BTreeSet<(&str, &str)> = coverage
             .regions

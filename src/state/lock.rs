@@ -37,7 +37,10 @@ impl State {
                     "" => "it has just begun".to_owned(),
                     said => said.to_owned(),
                 };
-                return Err(Error::Locked { name: name.to_owned(), holder });
+                return Err(Error::Locked {
+                    name: name.to_owned(),
+                    holder,
+                });
             }
             Err(TryLockError::Error(why)) => return Err(Error::io("lock", &path)(why)),
         }

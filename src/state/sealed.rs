@@ -43,6 +43,9 @@ impl State {
         text.lines()
             .find_map(|line| line.strip_suffix(MANIFEST))
             .map(|hash| Remembered::Manifest(Sha256::new(hash.trim())))
-            .ok_or_else(|| Error::Malformed { path, what: format!("no line for {MANIFEST}") })
+            .ok_or_else(|| Error::Malformed {
+                path,
+                what: format!("no line for {MANIFEST}"),
+            })
     }
 }

@@ -1,0 +1,264 @@
+//! `sgwarden.toml`: where the cloud, the store, the state and the relay are.
+
+use super::checks::parsed;
+use super::reader::{Problem, Source, Table};
+use std::path::{Path, PathBuf};
+
+/// Which site's central hosts serve the account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Site {
+    /// aliyun.com
+    #[default]
+    China,
+    /// alibabacloud.com
+    International,
+}
+
+/// Which hosts of a region are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Over the internet.
+    #[default]
+    Public,
+    /// Inside a VPC of that region only.
+    Vpc,
+}
+
+/// How requests are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signature {
+    /// ACS3-HMAC-SHA256
+    #[default]
+    V3,
+    /// HMAC-SHA1
+    V1,
+}
+
+/// `[mail]`, as typed; the relay's URL is read where letters are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// `smtps://user@host:465`
+    pub url: String,
+    /// `Name <address>`
+    pub from: String,
+    /// The password's file, where it is not in `SGWARDEN_SMTP_PASSWORD`.
+    pub password_file: Option<PathBuf>,
+    /// A private CA's PEM, beside the system's roots.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `sgwarden.toml` with its defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The folder that relative paths are relative to.
+    pub base: PathBuf,
+    /// A profile of the aliyun CLI.
+    pub profile: Option<String>,
+    /// Every service there.
+    pub endpoint: Option<String>,
+    /// Site.
+    pub site: Site,
+    /// Network.
+    pub network: Network,
+    /// For calls that are not regional.
+    pub home_region: String,
+    /// Signature.
+    pub signature: Signature,
+    /// Requests at once.
+    pub max_in_flight: usize,
+    /// Where sealed runs go.
+    pub store: PathBuf,
+    /// What outlives runs.
+    pub state: PathBuf,
+    /// The relay.
+    pub mail: Option<Relay>,
+}
+
+impl Program {
+    /// Without a file.
+    pub fn defaults(base: &Path) -> Self {
+        Self {
+            base: base.to_owned(),
+            profile: None,
+            endpoint: None,
+            site: Site::default(),
+            network: Network::default(),
+            home_region: "cn-hangzhou".to_owned(),
+            signature: Signature::default(),
+            max_in_flight: 64,
+            store: base.join("evidence"),
+            state: base.join("state"),
+            mail: None,
+        }
+    }
+
+    /// Reads the file's text. `file` is what to call it.
+    ///
+    /// # Errors
+    /// All its problems.
+    pub fn read(file: &str, text: &str, base: &Path) -> Result<Self, Vec<Problem>> {
+        let source = Source::new(file, text);
+        let parsed_file = source.parse();
+        let top = Table::top(&source, &parsed_file);
+        let mut out = Self::defaults(base);
+        if let Some(table) = top.table("credentials") {
+            out.profile = table.text("profile").map(|text| text.value);
+            table.finish();
+        }
+        if let Some(table) = top.table("cloud") {
+            read_cloud(&table, &mut out);
+            table.finish();
+        }
+        top.not_built(&["accounts"]);
+        if let Some(table) = top.table("storage") {
+            for (key, slot) in [("url", &mut out.store), ("state", &mut out.state)] {
+                if let Some(text) = table.text(key) {
+                    match local_folder(&text.value, base) {
+                        Ok(folder) => *slot = folder,
+                        Err(why) => table.problem(&text, why),
+                    }
+                }
+            }
+            table.not_built(&["signing_key"]);
+            table.finish();
+        }
+        if let Some(table) = top.table("mail") {
+            out.mail = read_mail(&table, base);
+            table.finish();
+        }
+        top.finish();
+        if source.is_clean() {
+            Ok(out)
+        } else {
+            Err(source.into_problems())
+        }
+    }
+}
+
+fn read_cloud(table: &Table<'_, '_>, out: &mut Program) {
+    if let Some(text) = table.text("endpoint") {
+        match endpoint(&text.value) {
+            Ok(url) => out.endpoint = Some(url),
+            Err(why) => table.problem(&text, why),
+        }
+    }
+    if let Some(text) = table.text("site") {
+        let words = |word: &str| match word {
+            "china" => Some(Site::China),
+            "international" => Some(Site::International),
+            _ => None,
+        };
+        if let Some(site) = parsed(table, &text, words, "\"china\" or \"international\"") {
+            out.site = site;
+        }
+    }
+    if let Some(text) = table.text("network") {
+        let words = |word: &str| match word {
+            "public" => Some(Network::Public),
+            "vpc" => Some(Network::Vpc),
+            _ => None,
+        };
+        if let Some(network) = parsed(table, &text, words, "\"public\" or \"vpc\"") {
+            out.network = network;
+        }
+    }
+    if let Some(text) = table.text("signature") {
+        let words = |word: &str| match word {
+            "v3" => Some(Signature::V3),
+            "v1" => Some(Signature::V1),
+            _ => None,
+        };
+        if let Some(signature) = parsed(table, &text, words, "\"v3\" or \"v1\"") {
+            out.signature = signature;
+        }
+    }
+    if let Some(text) = table.text("home_region") {
+        if is_region(&text.value) {
+            out.home_region = text.value;
+        } else {
+            table.problem(&text, "must be a region id such as cn-hangzhou");
+        }
+    }
+    if let Some(number) = table.count("max_in_flight") {
+        match usize::try_from(number.value) {
+            Ok(n @ 1..=1024) => out.max_in_flight = n,
+            _ => table.problem(&number, "must be from 1 to 1024"),
+        }
+    }
+}
+
+/// Whether a text could be a region's id: it becomes part of a host's name.
+pub fn is_region(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 40
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// An endpoint's URL: scheme and host, nothing behind.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn endpoint(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text)
+        .map_err(|why| format!("\"{text}\" is not a URL such as http://127.0.0.1:8080: {why}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(format!(
+            "\"{text}\" must be http://HOST[:PORT] or https://HOST[:PORT]"
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("an endpoint holds no user and no password".to_owned());
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("\"{text}\" must end after the host and port"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// The folder of a `file:` URL, or of a plain path.
+///
+/// # Errors
+/// Another scheme; those of the contract by name.
+pub fn local_folder(text: &str, base: &Path) -> Result<PathBuf, String> {
+    let path = match text.split_once(':') {
+        Some(("file", path)) => path.strip_prefix("//").unwrap_or(path),
+        Some(("oss" | "s3", _)) => {
+            return Err(format!(
+                "\"{text}\": object stores are not built yet in this version; use file:FOLDER"
+            ));
+        }
+        Some((scheme, _)) if scheme.len() > 1 && !scheme.contains('/') => {
+            return Err(format!("\"{text}\" has an unknown scheme; use file:FOLDER"));
+        }
+        _ => text,
+    };
+    if path.is_empty() {
+        return Err(format!("\"{text}\" names no folder"));
+    }
+    Ok(base.join(path))
+}
+
+fn read_mail(table: &Table<'_, '_>, base: &Path) -> Option<Relay> {
+    let need = |key: &str, what: &str| {
+        let text = table.text(key);
+        if text.is_none() && !table.has(key) {
+            table.missing(key, what);
+        }
+        text.map(|text| text.value)
+    };
+    let url = need("url", "such as \"smtps://user@smtp.example.com:465\"");
+    let from = need(
+        "from",
+        "such as \"Security group audit <audit@example.com>\"",
+    );
+    let file = |key: &str| table.text(key).map(|text| base.join(text.value));
+    let (password_file, ca_file) = (file("password_file"), file("ca_file"));
+    Some(Relay {
+        url: url?,
+        from: from?,
+        password_file,
+        ca_file,
+    })
+}

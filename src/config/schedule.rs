@@ -1,0 +1,447 @@
+//! `schedules/NAME.toml`: what to read, how to judge it, whom to tell.
+
+use super::checks;
+use super::program::is_region;
+use super::reader::{Placed, Problem, Source, Table};
+use crate::exposure::Internet;
+use crate::host::next_fire::Cron;
+use crate::model::{Language, Severity, Tag};
+use crate::policy::Check;
+use chrono_tz::Tz;
+
+/// What a run may do to what it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing.
+    #[default]
+    Off,
+}
+
+impl Mode {
+    /// The word in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScopeConfig {
+    /// `None`: all.
+    pub regions: Option<Vec<String>>,
+    /// Left out.
+    pub exclude_regions: Vec<String>,
+    /// `None`: every group.
+    pub groups: Option<Vec<String>>,
+    /// Globs; one must match, where there are any.
+    pub names: Vec<String>,
+    /// All must be there.
+    pub tags: Vec<Tag>,
+    /// Left out, and named in every report.
+    pub exclude_groups: Vec<String>,
+}
+
+/// When a letter is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// Every time.
+    #[default]
+    Always,
+    /// There are findings.
+    Findings,
+    /// There are findings that the last run did not have.
+    New,
+    /// Something was changed.
+    Changes,
+    /// Something went wrong.
+    Failures,
+}
+
+/// `[[mail]]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailConfig {
+    /// Recipients.
+    pub to: Vec<String>,
+    /// Copies.
+    pub cc: Vec<String>,
+    /// Whom answers go to.
+    pub reply_to: Option<String>,
+    /// When.
+    pub when: When,
+    /// Formats to attach.
+    pub attach: Vec<String>,
+}
+
+/// A schedule with its defaults.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// Its file's stem.
+    pub name: String,
+    /// Its text, as evidence keeps it.
+    pub text: String,
+    /// When it is due; `None` where the file says nothing (only `run --schedule` starts it).
+    pub cron: Option<Cron>,
+    /// The zone of times that people read.
+    pub timezone: Tz,
+    /// What is read.
+    pub scope: ScopeConfig,
+    /// The checks of its packs, then its own.
+    pub checks: Vec<Check>,
+    /// The packs' names.
+    pub packs: Vec<String>,
+    /// Networks that do not count as internet.
+    pub trusted: Vec<String>,
+    /// What it may do.
+    pub mode: Mode,
+    /// Report formats.
+    pub formats: Vec<String>,
+    /// Language of reports and letters.
+    pub language: Language,
+    /// Letters.
+    pub mails: Vec<MailConfig>,
+}
+
+/// The formats a report can have.
+pub const FORMATS: [&str; 4] = ["csv", "xlsx", "html", "json"];
+
+impl Schedule {
+    /// What `scan` does without a schedule.
+    pub fn defaults(name: &str) -> Self {
+        // The pack ships with the program and a test reads it.
+        let checks = checks::pack("risky-ports").unwrap_or_default();
+        Self {
+            name: name.to_owned(),
+            text: String::new(),
+            cron: None,
+            timezone: Tz::UTC,
+            scope: ScopeConfig::default(),
+            checks,
+            packs: vec!["risky-ports".to_owned()],
+            trusted: Vec::new(),
+            mode: Mode::Off,
+            formats: vec!["csv".to_owned(), "xlsx".to_owned()],
+            language: Language::En,
+            mails: Vec::new(),
+        }
+    }
+
+    /// Reads a schedule's text. `file` is what to call it, `name` its stem.
+    ///
+    /// # Errors
+    /// All its problems.
+    pub fn read(file: &str, name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        let source = Source::new(file, text);
+        let parsed = source.parse();
+        let top = Table::top(&source, &parsed);
+        let mut out = Self::defaults(name);
+        text.clone_into(&mut out.text);
+        if !is_name(name) {
+            source.problem(
+                0..0,
+                "",
+                format!("a schedule's name becomes part of file names: \"{name}\" must be letters, digits, hyphens and underscores, at most 64"),
+            );
+        }
+        if let Some(cron) = top.text("cron") {
+            match Cron::parse(&cron.value) {
+                Ok(read) => out.cron = Some(read),
+                Err(why) => top.problem(&cron, why),
+            }
+        }
+        if let Some(zone) = top.text("timezone") {
+            match zone.value.parse::<Tz>() {
+                Ok(read) => out.timezone = read,
+                Err(_) => top.problem(
+                    &zone,
+                    format!(
+                        "\"{}\" is no IANA time zone such as Asia/Taipei",
+                        zone.value
+                    ),
+                ),
+            }
+        }
+        if let Some(table) = top.table("scope") {
+            read_scope(&table, &mut out.scope);
+            table.finish();
+        }
+        if let Some(table) = top.table("policy") {
+            read_policy(&table, &mut out);
+            table.finish();
+        }
+        if let Some(table) = top.table("remediation") {
+            read_remediation(&table, &mut out);
+            table.finish();
+        }
+        if let Some(table) = top.table("report") {
+            read_report(&table, &mut out);
+            table.finish();
+        }
+        for table in top.tables("mail") {
+            let mail = read_mail(&table, &out.formats);
+            out.mails.push(mail);
+            table.finish();
+        }
+        top.not_built(&["webhook", "heartbeat"]);
+        top.finish();
+        if source.is_clean() {
+            Ok(out)
+        } else {
+            Err(source.into_problems())
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn each(
+    table: &Table<'_, '_>,
+    key: &str,
+    ok: impl Fn(&str) -> bool,
+    what: &str,
+) -> Option<Vec<String>> {
+    let texts = table.texts(key)?;
+    Some(
+        texts
+            .into_iter()
+            .filter(|text| {
+                let fine = ok(&text.value);
+                if !fine {
+                    table.problem(text, format!("\"{}\" is no {what}", text.value));
+                }
+                fine
+            })
+            .map(|text| text.value)
+            .collect(),
+    )
+}
+
+/// Whether a text could be a security group's id.
+pub fn is_group(text: &str) -> bool {
+    text.starts_with("sg-")
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
+    let only = |key: &str, word: &str| -> Option<Placed<String>> {
+        if !table.is_text(key) {
+            return None;
+        }
+        let text = table.text(key)?;
+        (text.value != word).then_some(text)
+    };
+    if let Some(text) = only("accounts", "self") {
+        table.problem(
+            &text,
+            if text.value == "resource-directory" {
+                "\"resource-directory\" is not built yet in this version; only \"self\" is"
+                    .to_owned()
+            } else {
+                format!("\"{}\" must be \"self\"", text.value)
+            },
+        );
+    }
+    if !table.is_text("accounts") && table.texts("accounts").is_some() {
+        table.not_built(&["accounts"]);
+    }
+    if let Some(text) = only("regions", "all") {
+        table.problem(
+            &text,
+            format!("\"{}\" must be \"all\" or a list of region ids", text.value),
+        );
+    }
+    if !table.is_text("regions") {
+        scope.regions = each(table, "regions", is_region, "region id such as cn-hangzhou");
+        if scope.regions.as_ref().is_some_and(Vec::is_empty) {
+            table.missing(
+                "regions",
+                "an empty list reads nothing; leave the key out for all",
+            );
+        }
+    }
+    scope.exclude_regions = each(
+        table,
+        "exclude_regions",
+        is_region,
+        "region id such as cn-hangzhou",
+    )
+    .unwrap_or_default();
+    scope.exclude_groups = each(
+        table,
+        "exclude_groups",
+        is_group,
+        "group id such as sg-bp1...",
+    )
+    .unwrap_or_default();
+    if let Some(groups) = table.table("groups") {
+        scope.names =
+            each(&groups, "names", |name| !name.is_empty(), "name or glob").unwrap_or_default();
+        if let Some(tags) = groups.table("tags") {
+            scope.tags = tags
+                .entries()
+                .into_iter()
+                .map(|(key, value)| Tag {
+                    key,
+                    value: value.value,
+                })
+                .collect();
+        }
+        groups.finish();
+    }
+}
+
+fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
+    if let Some(packs) = table.texts("packs") {
+        out.checks.clear();
+        out.packs.clear();
+        for pack in packs {
+            if out.packs.contains(&pack.value) {
+                table.problem(&pack, format!("pack \"{}\" is named twice", pack.value));
+                continue;
+            }
+            match checks::pack(&pack.value) {
+                Ok(checks) => {
+                    out.checks.extend(checks);
+                    out.packs.push(pack.value);
+                }
+                Err(why) => table.problem(&pack, why),
+            }
+        }
+    }
+    for own in table.tables("check") {
+        if let Some(check) = checks::read(&own) {
+            if out.checks.iter().any(|other| other.id == check.id)
+                && let Some(id) = own.text("id")
+            {
+                own.problem(&id, format!("there is already a check \"{}\"", check.id));
+            }
+            out.checks.push(check);
+        }
+        own.finish();
+    }
+    if let Some(trusted) = table.texts("trusted") {
+        for network in trusted {
+            match Internet::less_trusted(std::slice::from_ref(&network.value)) {
+                Ok(_) => out.trusted.push(network.value),
+                Err(why) => table.problem(&network, why),
+            }
+        }
+    }
+    table.not_built(&["waivers", "attribution"]);
+    if out.checks.is_empty() && !table.has("packs") {
+        table.missing("packs", "no check is left to judge by");
+    }
+}
+
+fn read_remediation(table: &Table<'_, '_>, out: &mut Schedule) {
+    if let Some(mode) = table.text("mode") {
+        match mode.value.as_str() {
+            "off" => out.mode = Mode::Off,
+            "plan" | "revoke" | "narrow" => table.problem(
+                &mode,
+                format!(
+                    "\"{}\" is not built yet in this version; only \"off\" is",
+                    mode.value
+                ),
+            ),
+            other => table.problem(
+                &mode,
+                format!("\"{other}\" must be off, plan, revoke or narrow"),
+            ),
+        }
+    }
+    table.not_built(&[
+        "revoke_min",
+        "overbroad",
+        "keep",
+        "grace",
+        "max_changes",
+        "max_share",
+        "windows",
+        "protect",
+        "canary",
+        "config_rule",
+    ]);
+}
+
+fn read_report(table: &Table<'_, '_>, out: &mut Schedule) {
+    let is_format = |text: &str| FORMATS.contains(&text);
+    if let Some(formats) = each(
+        table,
+        "formats",
+        is_format,
+        "format: csv, xlsx, html or json",
+    ) {
+        out.formats = formats;
+    }
+    if let Some(language) = table.text("language") {
+        match language.value.as_str() {
+            "en" => out.language = Language::En,
+            "zh-CN" => out.language = Language::ZhCn,
+            "zh-TW" => out.language = Language::ZhTw,
+            other => table.problem(&language, format!("\"{other}\" must be en, zh-CN or zh-TW")),
+        }
+    }
+}
+
+fn read_mail(table: &Table<'_, '_>, formats: &[String]) -> MailConfig {
+    let address = |text: &str| text.parse::<lettre::message::Mailbox>().is_ok();
+    let addresses = |key: &str| each(table, key, address, "mail address").unwrap_or_default();
+    let mut mail = MailConfig {
+        to: addresses("to"),
+        cc: addresses("cc"),
+        attach: formats
+            .iter()
+            .filter(|format| *format != "json")
+            .cloned()
+            .collect(),
+        ..MailConfig::default()
+    };
+    if mail.to.is_empty() && table.texts("to").is_none_or(|to| to.is_empty()) {
+        table.missing("to", "at least one address");
+    }
+    if let Some(text) = table.text("reply_to") {
+        if address(&text.value) {
+            mail.reply_to = Some(text.value);
+        } else {
+            table.problem(&text, format!("\"{}\" is no mail address", text.value));
+        }
+    }
+    if let Some(when) = table.text("when") {
+        let words = |word: &str| match word {
+            "always" => Some(When::Always),
+            "findings" => Some(When::Findings),
+            "new" => Some(When::New),
+            "changes" => Some(When::Changes),
+            "failures" => Some(When::Failures),
+            _ => None,
+        };
+        if let Some(when) = checks::parsed(
+            table,
+            &when,
+            words,
+            "always, findings, new, changes or failures",
+        ) {
+            mail.when = when;
+        }
+    }
+    let known = |text: &str| formats.iter().any(|format| format == text);
+    if let Some(attach) = each(table, "attach", known, "format that [report] formats makes") {
+        mail.attach = attach;
+    }
+    table.not_built(&["route"]);
+    mail
+}
+
+/// A severity's word, for `--fail-on`.
+pub fn severity(text: &str) -> Option<Severity> {
+    Severity::parse(text)
+}

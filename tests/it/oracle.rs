@@ -1,0 +1,1 @@
+//! The engine against a brute-force packet evaluator that shares no code with it.
