@@ -142,3 +142,18 @@ pub fn hex(bytes: &[u8]) -> String {
     }
     out
 }
+
+/// `changes.json` of a run that changed nothing.
+///
+/// # Errors
+/// A bug.
+pub fn no_changes(run: &RunId) -> Result<Vec<u8>, Error> {
+    let nothing: [(); 0] = [];
+    let value = serde_json::json!({
+        "schema": CHANGES_SCHEMA,
+        "run": run,
+        "changes": nothing,
+        "held": nothing,
+    });
+    pretty(CHANGES, &value)
+}

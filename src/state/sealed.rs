@@ -49,3 +49,26 @@ impl State {
             })
     }
 }
+
+impl State {
+    /// Every run it has sealed, by id.
+    ///
+    /// # Errors
+    /// The notes are there and cannot be listed.
+    pub fn all_sealed(&self) -> Result<Vec<String>, Error> {
+        let folder = self.root().join("sealed");
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut out = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+            let entry = entry.map_err(Error::io("list", &folder))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.ends_with(".tmp") {
+                out.push(name);
+            }
+        }
+        out.sort();
+        Ok(out)
+    }
+}

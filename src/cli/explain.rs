@@ -1,0 +1,126 @@
+//! `explain`: why a packet is accepted or dropped.
+
+use super::exit::{Exit, Failure};
+use super::{Global, setup, show};
+use crate::cloud::collect::{Collected, Request, collect};
+use crate::config::program::is_region;
+use crate::config::schedule::is_group;
+use crate::exposure::explain::{Question, explain};
+use crate::exposure::set::parse_address;
+use crate::exposure::{Certainty, GroupRules, Internet};
+use crate::model::{Family, GroupId, GroupReading, Protocol, RegionId};
+use clap::Args;
+use std::sync::Arc;
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// Its region
+    #[arg(long, value_name = "R")]
+    region: String,
+    /// Destination port
+    #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// tcp, udp, icmp, icmpv6 or gre
+    #[arg(long, default_value = "tcp", value_parser = parse_protocol)]
+    protocol: Protocol,
+    /// One source address [default: the whole internet, both families]
+    #[arg(long, value_name = "IP")]
+    source: Option<std::net::IpAddr>,
+}
+
+fn parse_protocol(text: &str) -> Result<Protocol, String> {
+    Protocol::parse(&text.to_ascii_lowercase())
+        .ok_or_else(|| "must be tcp, udp, icmp, icmpv6 or gre".to_owned())
+}
+
+impl Explain {
+    pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        if self.group.starts_with("eni-") {
+            return Err(Failure::usage("interfaces (eni-...) are not built yet in this version"));
+        }
+        if !is_group(&self.group) {
+            return Err(Failure::usage(format!("\"{}\" must be a group id such as sg-bp1...", self.group)));
+        }
+        if !is_region(&self.region) {
+            return Err(Failure::usage(format!("--region \"{}\" must be a region id", self.region)));
+        }
+        let program = setup::program(global)?;
+        let client = Arc::new(setup::client(&program)?);
+        let (identity, _) = client
+            .caller_identity()
+            .await
+            .map_err(|why| Failure::start(format!("cannot start: {why}")))?;
+        let request = Request {
+            account: identity.account,
+            regions: Some(vec![RegionId::new(self.region.clone())]),
+            exclude_regions: Vec::new(),
+            groups: Some(vec![GroupId::new(self.group.clone())]),
+            names: Vec::new(),
+            tags: Vec::new(),
+            exclude_groups: Vec::new(),
+            regions_at_once: 1,
+            groups_at_once: 1,
+        };
+        let mut found: Option<GroupReading> = None;
+        let mut failed = None;
+        let mut stream = collect(client, request);
+        while let Some(event) = stream.recv().await {
+            match event {
+                Collected::Group(group) => found = Some(*group),
+                Collected::Region(region) => failed = failed.or(region.error),
+                Collected::Answers(_)
+                | Collected::Excluded { .. }
+                | Collected::Conflict { .. } => {}
+            }
+        }
+        let Some(group) = found else {
+            return Err(match failed {
+                Some(why) => Failure {
+                    exit: Exit::Incomplete,
+                    message: format!(
+                        "cannot read {} in {}: {} {}: {}",
+                        self.group, self.region, why.action, why.code, why.message
+                    ),
+                },
+                None => Failure::usage(format!(
+                    "there is no group {} in {} that this identity may see",
+                    self.group, self.region
+                )),
+            });
+        };
+        let complete = group.rules.incomplete.is_none();
+        self.answer(global, &group);
+        Ok(if complete { Exit::Done } else { Exit::Incomplete })
+    }
+
+    fn answer(&self, global: &Global, group: &GroupReading) {
+        let rules =
+            GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
+        let internet = Internet::whole();
+        let asked = self.source.and_then(|ip| parse_address(&ip.to_string()));
+        let families: Vec<Family> = match asked {
+            Some((family, _)) => vec![family],
+            None => Family::ALL.to_vec(),
+        };
+        let mut parts = Vec::new();
+        for family in families {
+            if !self.protocol.is_of(family) {
+                continue;
+            }
+            let question = Question {
+                family,
+                protocol: self.protocol,
+                port: self.protocol.has_ports().then_some(self.port),
+                source: asked.map(|(_, address)| address),
+            };
+            let closing = explain(&rules, &internet, Certainty::Closing, &question);
+            let opening = explain(&rules, &internet, Certainty::Opening, &question);
+            parts.push((question, closing, opening));
+        }
+        show::explained(global, group, &parts);
+    }
+}

@@ -1,0 +1,37 @@
+//! `run`: one whole job, as a schedule says.
+
+use super::exit::{Exit, Failure};
+use super::{Global, scan, setup, show};
+use crate::job::{self, Job};
+use crate::model::Severity;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The schedule
+    #[arg(long, value_name = "FILE")]
+    schedule: PathBuf,
+    /// Change nothing, whatever the schedule says
+    #[arg(long)]
+    dry_run: bool,
+    /// Exit 1 where there is a finding of this severity or worse
+    #[arg(long, value_name = "SEVERITY", value_parser = scan::parse_severity)]
+    fail_on: Option<Severity>,
+}
+
+impl Run {
+    pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let (program, mut schedule) = setup::program_and_schedule(global, &self.schedule)?;
+        if self.dry_run {
+            schedule.mode = crate::config::schedule::Mode::Off;
+        }
+        let tools = setup::tools(global, &program, !schedule.mails.is_empty())?;
+        let job = Job { command: "run".to_owned(), schedule, copies: None };
+        let outcome = job::run(&job, &tools).await?;
+        let exit = Exit::of(&outcome, self.fail_on);
+        show::outcome(global, &outcome, exit);
+        Ok(exit)
+    }
+}

@@ -1,0 +1,199 @@
+//! From files, flags and environment to what a job needs.
+
+use super::Global;
+use super::exit::{Exit, Failure};
+use crate::cloud::credentials::{self, Environment};
+use crate::cloud::{Client, Settings, sign};
+use crate::config::program::{self, Network, Program, Relay, Signature, Site};
+use crate::config::{Problem, Problems, Schedule};
+use crate::deliver::MailSettings;
+use crate::evidence::Store;
+use crate::job::Tools;
+use crate::state::State;
+use chrono::Utc;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The program's file where there is one.
+const FILE: &str = "sgwarden.toml";
+
+/// The environment, once.
+pub(super) fn environment() -> Environment {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    Environment::new(variables, std::env::home_dir())
+}
+
+/// The program's configuration; flags win over the environment, that over the file.
+pub(super) fn program(global: &Global) -> Result<Program, Failure> {
+    let mut problems = Vec::new();
+    let program = read_program(global, &mut problems);
+    refuse(problems)?;
+    program.ok_or_else(|| Failure::usage("no configuration"))
+}
+
+/// Both files: all problems of both at once.
+pub(super) fn program_and_schedule(
+    global: &Global,
+    file: &Path,
+) -> Result<(Program, Schedule), Failure> {
+    let mut problems = Vec::new();
+    let program = read_program(global, &mut problems);
+    let schedule = read_schedule(file, &mut problems);
+    let (program, schedule) = match (program, schedule) {
+        (Some(program), Some(schedule)) => (program, schedule),
+        _ => {
+            refuse(problems)?;
+            return Err(Failure::usage("no configuration"));
+        }
+    };
+    if !schedule.mails.is_empty() && program.mail.is_none() {
+        problems.push(whole(file, "has [[mail]], but sgwarden.toml has no [mail] to send by"));
+    }
+    refuse(problems)?;
+    Ok((program, schedule))
+}
+
+fn refuse(mut problems: Vec<Problem>) -> Result<(), Failure> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    problems.sort();
+    Err(Failure::usage(Problems(problems).to_string()))
+}
+
+fn whole(file: &Path, what: impl Into<String>) -> Problem {
+    Problem { file: file.display().to_string(), line: 0, key: String::new(), what: what.into() }
+}
+
+fn read_schedule(file: &Path, problems: &mut Vec<Problem>) -> Option<Schedule> {
+    let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    match std::fs::read_to_string(file) {
+        Ok(text) => match Schedule::read(&file.display().to_string(), &name, &text) {
+            Ok(schedule) => return Some(schedule),
+            Err(more) => problems.extend(more),
+        },
+        Err(why) => problems.push(whole(file, format!("cannot be read: {why}"))),
+    }
+    None
+}
+
+fn read_program(global: &Global, problems: &mut Vec<Problem>) -> Option<Program> {
+    let here = PathBuf::from(".");
+    let mut out = match &global.config {
+        Some(file) => read_program_file(file, problems),
+        None if Path::new(FILE).is_file() => read_program_file(Path::new(FILE), problems),
+        None => Some(Program::defaults(&here)),
+    }?;
+    let environment = environment();
+    let endpoint = match &global.endpoint {
+        Some(url) => Some(("--endpoint", url.as_str())),
+        None => environment.get("SGWARDEN_ENDPOINT").map(|url| ("SGWARDEN_ENDPOINT", url)),
+    };
+    if let Some((name, url)) = endpoint {
+        match program::endpoint(url) {
+            Ok(url) => out.endpoint = Some(url),
+            Err(why) => problems.push(whole(Path::new(name), why)),
+        }
+    }
+    if let Some(url) = &global.store {
+        match program::local_folder(url, &here) {
+            Ok(folder) => out.store = folder,
+            Err(why) => problems.push(whole(Path::new("--store"), why)),
+        }
+    }
+    Some(out)
+}
+
+fn read_program_file(file: &Path, problems: &mut Vec<Problem>) -> Option<Program> {
+    let base = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    match std::fs::read_to_string(file) {
+        Ok(text) => match Program::read(&file.display().to_string(), &text, &base) {
+            Ok(program) => return Some(program),
+            Err(more) => problems.extend(more),
+        },
+        Err(why) => problems.push(whole(file, format!("cannot be read: {why}"))),
+    }
+    None
+}
+
+/// The store, for commands that call nothing.
+pub(super) fn store(program: &Program) -> Store {
+    Store::new(&program.store)
+}
+
+/// All that a job needs.
+pub(super) fn tools(global: &Global, program: &Program, mails: bool) -> Result<Tools, Failure> {
+    let relay = match &program.mail {
+        Some(relay) if mails => Some(mail_settings(relay)?),
+        _ => None,
+    };
+    let client = client(program)?;
+    Ok(Tools {
+        client: Arc::new(client),
+        store: store(program),
+        state: State::new(&program.state),
+        relay,
+        now: Utc::now,
+        progress: super::show::progress(global),
+    })
+}
+
+/// The client, with the credentials that won.
+pub(super) fn client(program: &Program) -> Result<Client, Failure> {
+    let environment = environment();
+    let found = credentials::find(&environment, program.profile.as_deref())
+        .map_err(|why| Failure::chain(Exit::NotStarted, &why))?;
+    tracing::info!(source = %found.source, key = found.credentials.access_key_id(), "credentials");
+    Client::new(settings(program), found.credentials)
+        .map_err(|why| Failure::chain(Exit::NotStarted, &why))
+}
+
+fn settings(program: &Program) -> Settings {
+    use crate::cloud::settings;
+    Settings {
+        endpoint: program.endpoint.clone(),
+        site: match program.site {
+            Site::China => settings::Site::China,
+            Site::International => settings::Site::International,
+        },
+        network: match program.network {
+            Network::Public => settings::Network::Public,
+            Network::Vpc => settings::Network::Vpc,
+        },
+        home_region: program.home_region.clone(),
+        signature: match program.signature {
+            Signature::V3 => sign::Version::V3,
+            Signature::V1 => sign::Version::V1,
+        },
+        max_in_flight: program.max_in_flight,
+        ..Settings::default()
+    }
+}
+
+/// The relay, its password and its CA.
+pub(super) fn mail_settings(relay: &Relay) -> Result<MailSettings, Failure> {
+    let environment = environment();
+    let password = match (environment.get("SGWARDEN_SMTP_PASSWORD"), &relay.password_file) {
+        (Some(password), _) => Some(password.to_owned()),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file).map_err(|why| {
+                Failure::usage(format!("mail.password_file {}: {why}", file.display()))
+            })?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        (None, None) => None,
+    };
+    let ca = match &relay.ca_file {
+        Some(file) => Some(std::fs::read(file).map_err(|why| {
+            Failure::usage(format!("mail.ca_file {}: {why}", file.display()))
+        })?),
+        None => None,
+    };
+    MailSettings::new(&relay.url, &relay.from, password, ca)
+        .map_err(|why| Failure::usage(format!("sgwarden.toml: mail: {why}")))
+}
