@@ -366,7 +366,7 @@ fn exposed_points(
     out
 }
 
-fn word(options: &'static [&'static str]) -> impl Strategy<Value = Field> {
+fn word(options: &'static [&'static str]) -> impl Strategy<Value = Field> + Clone {
     prop::sample::select(options).prop_map(Field::from)
 }
 
