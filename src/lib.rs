@@ -8,4 +8,5 @@ pub mod exposure;
 pub mod host;
 pub mod model;
 pub mod policy;
+pub mod remedy;
 pub mod state;

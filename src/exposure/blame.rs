@@ -131,3 +131,71 @@ fn after_drops(
     );
     own.subtract(&taken)
 }
+
+/// The rules to revoke: of candidates by falling reach, take until nothing is exposed, then give
+/// back, last taken first, each that is not needed. `closes` says whether the group without those
+/// is closed. `None`: not even all of them close it.
+///
+/// The result is irreducible: none of its rules can be spared.
+pub fn cut<K: Clone + Ord>(
+    candidates: &[K],
+    closes: impl Fn(&std::collections::BTreeSet<K>) -> bool,
+) -> Option<Vec<K>> {
+    let mut taken: Vec<K> = Vec::new();
+    let mut set = std::collections::BTreeSet::new();
+    let mut closed = closes(&set);
+    for candidate in candidates {
+        if closed {
+            break;
+        }
+        taken.push(candidate.clone());
+        set.insert(candidate.clone());
+        closed = closes(&set);
+    }
+    if !closed {
+        return None;
+    }
+    for candidate in taken.iter().rev() {
+        set.remove(candidate);
+        if !closes(&set) {
+            set.insert(candidate.clone());
+        }
+    }
+    Some(
+        taken
+            .into_iter()
+            .filter(|candidate| set.contains(candidate))
+            .collect(),
+    )
+}
+
+/// What a rule alone lets in from the internet at each point of a protocol and scope, after the
+/// Drops that come before it: runs with their sets.
+pub fn reach_after_drops(
+    group: &GroupRules<'_>,
+    rule: &ReadRule<'_>,
+    internet: &Internet,
+    family: Family,
+    protocol: crate::model::Protocol,
+    scope: &super::set::PortSet,
+) -> Vec<Run> {
+    let order = group.in_order(Certainty::Closing);
+    let Some(place) = order
+        .iter()
+        .position(|(_, other)| std::ptr::eq(*other, rule))
+    else {
+        return Vec::new();
+    };
+    let drops = order
+        .iter()
+        .take(place)
+        .filter(|(policy, _)| *policy == Policy::Drop)
+        .map(|(_, drop)| (*drop).clone());
+    GroupRules::of(drops.chain([rule.clone()]).collect()).accepted(
+        Certainty::Closing,
+        internet,
+        family,
+        protocol,
+        scope,
+    )
+}

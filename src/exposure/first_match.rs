@@ -48,6 +48,19 @@ impl<'a> GroupRules<'a> {
         }
     }
 
+    /// Of rules that were read already.
+    pub fn of(rules: Vec<ReadRule<'a>>) -> Self {
+        Self { rules }
+    }
+
+    /// The same group without the rules of those ids.
+    pub fn without(&self, ids: &std::collections::BTreeSet<String>) -> Self {
+        let keep = |rule: &&ReadRule<'a>| !ids.contains(rule.rule.id());
+        Self {
+            rules: self.rules.iter().filter(keep).cloned().collect(),
+        }
+    }
+
     /// The ingress rules, in the service's order.
     pub fn rules(&self) -> &[ReadRule<'a>] {
         &self.rules

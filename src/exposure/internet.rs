@@ -62,6 +62,18 @@ impl Internet {
         }
     }
 
+    /// Every address of both families: for questions about all traffic, not only the internet's.
+    pub fn everything() -> Self {
+        let (v4, v6) = (AddressSet::all(Family::Ipv4), AddressSet::all(Family::Ipv6));
+        let (whole_v4, whole_v6) = (v4.count(), v6.count());
+        Self {
+            v4,
+            v6,
+            whole_v4,
+            whole_v6,
+        }
+    }
+
     /// The internet less the trusted networks.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! | `reading` | from the service's texts to what a rule matches |
 //! | `first_match` | which sources each point accepts, under either reading |
 //! | `blame` | which rules a finding rests on |
+//! | `traffic` | all that a group lets in, and the difference between two readings |
 //! | `explain` | why one packet is accepted or dropped |
 
 pub mod blame;
@@ -16,8 +17,9 @@ pub mod first_match;
 pub mod internet;
 pub mod reading;
 pub mod set;
+pub mod traffic;
 
-pub use blame::{Contribution, contributions};
+pub use blame::{Contribution, contributions, cut, reach_after_drops};
 pub use first_match::{GroupRules, Run};
 pub use internet::Internet;
 pub use reading::{Certainty, Policy, ReadRule};

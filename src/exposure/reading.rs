@@ -96,6 +96,8 @@ pub struct ReadRule<'a> {
     pub v6: Few<AddressRange>,
     /// Narrowed by a source port or a destination, both of which parse.
     pub limited: bool,
+    /// Narrowed by anything at all, parsed or not.
+    pub has_limit: bool,
     /// What could not be read, in words; empty for a readable rule.
     pub unreadable: Vec<String>,
 }
@@ -193,6 +195,7 @@ pub fn read_rule<'a>(rule: &'a Rule, lists: &Lists, classic: bool) -> Option<Rea
     let (protocols, ports) = read_traffic(rule, lists, &mut unreadable);
     let (v4, v6) = read_source(rule, lists, protocols, &mut unreadable);
     let limit = read_limits(rule);
+    let has_limit = !matches!(limit, Limit::None);
     let limited = match limit {
         Limit::None => false,
         Limit::Some => true,
@@ -213,6 +216,7 @@ pub fn read_rule<'a>(rule: &'a Rule, lists: &Lists, classic: bool) -> Option<Rea
         v4,
         v6,
         limited,
+        has_limit,
         unreadable,
     })
 }

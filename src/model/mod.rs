@@ -5,17 +5,20 @@
 //! | `ids` | account, region, group and run ids |
 //! | `group` | what the cloud said: security groups, rules, prefix lists, one group's reading |
 //! | `verdict` | what it means: verdicts, findings, severities |
+//! | `change` | changes: planned, held, made |
 //! | `coverage` | what was read and what was not |
 //! | `record` | one run as a value: all that a renderer may see |
 //!
 //! To add a noun: a file here, if two other modules speak of it; else keep it where it is used.
 
+mod change;
 mod coverage;
 mod group;
 mod ids;
 mod record;
 mod verdict;
 
+pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Traffic};
 pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus};
 pub use group::{
     Field, GroupReading, ListReading, Lists, NicType, RawAnswer, Rule, Rules, SecurityGroup, Tag,

@@ -5,6 +5,7 @@
 //! | `check` | checks, and when one counts as exposed |
 //! | `packs` | the checks that ship, as TOML |
 //! | `assess` | from a group's reading to verdicts and findings |
+//! | `remediation` | what may be done about findings |
 //! | `history` | first seen, new, open, reopened, resolved; the last record is an argument |
 //!
 //! To add a check: a table in `packs/NAME.toml` (a new pack also a line in `packs.rs`), and a case
@@ -14,6 +15,7 @@ pub mod assess;
 pub mod check;
 pub mod history;
 pub mod packs;
+pub mod remediation;
 
 pub use assess::{GroupVerdicts, Policy, assess};
 pub use check::{Check, Kind, MinPublic};

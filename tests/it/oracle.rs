@@ -98,7 +98,9 @@ fn decides(rule: &Rule, lists: &Lists, packet: Packet, side: Side) -> Option<(u1
             None
         }
     };
-    let priority = text(&rule.priority).and_then(|t| t.parse::<u128>().ok()).filter(|p| *p >= 1);
+    let priority = text(&rule.priority)
+        .and_then(|t| t.parse::<u128>().ok())
+        .filter(|p| *p >= 1);
     odd |= priority.is_none();
     // Protocol: which it is, `all`, or unknown.
     let named = match text(&rule.ip_protocol).as_deref() {
@@ -130,7 +132,10 @@ fn decides(rule: &Rule, lists: &Lists, packet: Packet, side: Side) -> Option<(u1
         };
         match range {
             Some(ranges) => {
-                if !ranges.iter().any(|(low, high)| *low <= packet.port && packet.port <= *high) {
+                if !ranges
+                    .iter()
+                    .any(|(low, high)| *low <= packet.port && packet.port <= *high)
+                {
                     return None;
                 }
             }
@@ -222,14 +227,29 @@ fn decides(rule: &Rule, lists: &Lists, packet: Packet, side: Side) -> Option<(u1
 }
 
 fn accepted(rules: &[Rule], lists: &Lists, packet: Packet, side: Side) -> bool {
-    let best = rules.iter().filter_map(|rule| decides(rule, lists, packet, side)).min();
+    let best = rules
+        .iter()
+        .filter_map(|rule| decides(rule, lists, packet, side))
+        .min();
     best.is_some_and(|(_, accepts)| accepts == 1)
 }
 
 const SPECIAL_V4: [&str; 15] = [
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-    "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
-    "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
 ];
 const SPECIAL_V6: [&str; 4] = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
 
@@ -343,7 +363,12 @@ fn exposed_points(
                     .iter()
                     .copied()
                     .filter(|(source, _)| {
-                        let packet = Packet { six, protocol, port: low, source: *source };
+                        let packet = Packet {
+                            six,
+                            protocol,
+                            port: low,
+                            source: *source,
+                        };
                         is_internet(six, *source) && accepted(rules, lists, packet, side)
                     })
                     .collect();
@@ -377,16 +402,48 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         "tcp", "TCP", "TCP", "6", "udp", "17", "ALL", "icmp", "icmpv6", "58", "gre", "50", "x", "",
     ]);
     let ports = word(&[
-        "22/22", "22/22", "20/25", "1/65535", "-1/-1", "0/22", "3389/3389", "23/3388", "3390/65535",
-        "1/21", "80/80", "", "25/20", "x", "0/0",
+        "22/22",
+        "22/22",
+        "20/25",
+        "1/65535",
+        "-1/-1",
+        "0/22",
+        "3389/3389",
+        "23/3388",
+        "3390/65535",
+        "1/21",
+        "80/80",
+        "",
+        "25/20",
+        "x",
+        "0/0",
     ]);
     let four = word(&[
-        "0.0.0.0/0", "0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "47.96.0.0/11", "47.96.0.0/16",
-        "47.96.0.0/17", "47.96.128.0/17", "10.0.0.0/8", "192.0.0.0/8", "47.96.1.2", "0.0.0.0", "x",
+        "0.0.0.0/0",
+        "0.0.0.0/0",
+        "0.0.0.0/1",
+        "128.0.0.0/1",
+        "47.96.0.0/11",
+        "47.96.0.0/16",
+        "47.96.0.0/17",
+        "47.96.128.0/17",
+        "10.0.0.0/8",
+        "192.0.0.0/8",
+        "47.96.1.2",
+        "0.0.0.0",
+        "x",
     ]);
     let six = word(&[
-        "::/0", "2000::/3", "2400::/12", "2400:3200::/32", "2400:3200::/33", "2001::/16", "::1", "::",
-        "fe80::/10", "x",
+        "::/0",
+        "2000::/3",
+        "2400::/12",
+        "2400:3200::/32",
+        "2400:3200::/33",
+        "2001::/16",
+        "::1",
+        "::",
+        "fe80::/10",
+        "x",
     ]);
     let source = prop_oneof![
         10 => four.clone().prop_map(|f| (f, Field::Unset, Field::Unset, Field::Unset)),
@@ -399,39 +456,64 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     ];
     let limit = word(&["", "", "", "", "", "-1/-1", "1/65535", "1024/2048", "x"]);
     let dest = word(&["", "", "", "", "", "", "0.0.0.0/0", "10.0.0.5", "x"]);
-    let direction = word(&["ingress", "ingress", "ingress", "ingress", "INGRESS", "egress", "x"]);
+    let direction = word(&[
+        "ingress", "ingress", "ingress", "ingress", "INGRESS", "egress", "x",
+    ]);
     let list = word(&["", "prl-a", "prl-b", "prl-c"]);
-    (policy, priority, protocol, ports, source, limit, dest, direction, list).prop_map(
-        |(policy, priority, ip_protocol, port_range, (four, six, group, list), limit, dest, dir, prl)| {
-            Rule {
-                direction: dir,
+    (
+        policy, priority, protocol, ports, source, limit, dest, direction, list,
+    )
+        .prop_map(
+            |(
                 policy,
                 priority,
                 ip_protocol,
                 port_range,
-                port_range_list_id: prl,
-                source_cidr_ip: four,
-                ipv6_source_cidr_ip: six,
-                source_group_id: group,
-                source_prefix_list_id: list,
-                source_port_range: limit,
-                dest_cidr_ip: dest,
-                ..Rule::default()
-            }
-        },
-    )
+                (four, six, group, list),
+                limit,
+                dest,
+                dir,
+                prl,
+            )| {
+                Rule {
+                    direction: dir,
+                    policy,
+                    priority,
+                    ip_protocol,
+                    port_range,
+                    port_range_list_id: prl,
+                    source_cidr_ip: four,
+                    ipv6_source_cidr_ip: six,
+                    source_group_id: group,
+                    source_prefix_list_id: list,
+                    source_port_range: limit,
+                    dest_cidr_ip: dest,
+                    ..Rule::default()
+                }
+            },
+        )
 }
 
 fn lists() -> Lists {
     let texts = |list: &[&str]| Arc::new(Ok(list.iter().map(|&t| t.to_owned()).collect()));
     let mut out = Lists::default();
-    out.prefix.insert("pl-a".to_owned(), texts(&["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/2"]));
-    out.prefix.insert("pl-b".to_owned(), texts(&["2400::/12", "2600::/12"]));
-    out.prefix.insert("pl-c".to_owned(), texts(&["47.96.0.0/17", "odd"]));
+    out.prefix.insert(
+        "pl-a".to_owned(),
+        texts(&["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/2"]),
+    );
+    out.prefix
+        .insert("pl-b".to_owned(), texts(&["2400::/12", "2600::/12"]));
+    out.prefix
+        .insert("pl-c".to_owned(), texts(&["47.96.0.0/17", "odd"]));
     out.prefix.insert("pl-d".to_owned(), texts(&[]));
-    out.port.insert("prl-a".to_owned(), texts(&["20/21", "22/23", "3389/3389"]));
-    out.port.insert("prl-b".to_owned(), texts(&["80/80", "odd"]));
-    out.port.insert("prl-c".to_owned(), Arc::new(Err("Forbidden.RAM".to_owned())));
+    out.port
+        .insert("prl-a".to_owned(), texts(&["20/21", "22/23", "3389/3389"]));
+    out.port
+        .insert("prl-b".to_owned(), texts(&["80/80", "odd"]));
+    out.port.insert(
+        "prl-c".to_owned(),
+        Arc::new(Err("Forbidden.RAM".to_owned())),
+    );
     out
 }
 
@@ -447,7 +529,10 @@ const ASKED: [Asked; 3] = [
 fn compare(rules: Vec<Rule>, asked: Asked) -> Result<(), TestCaseError> {
     let lists = lists();
     let (protocols, scope) = asked;
-    let parsed: Vec<Protocol> = protocols.iter().filter_map(|p| Protocol::parse(p)).collect();
+    let parsed: Vec<Protocol> = protocols
+        .iter()
+        .filter_map(|p| Protocol::parse(p))
+        .collect();
     let closing = exposed_points(&rules, &lists, Side::Closing, protocols, scope);
     let opening = exposed_points(&rules, &lists, Side::Opening, protocols, scope);
     let (want, points) = if !closing.is_empty() {
@@ -487,7 +572,12 @@ fn compare(rules: Vec<Rule>, asked: Asked) -> Result<(), TestCaseError> {
         .collect();
     prop_assert_eq!(got, wanted);
     if want == Verdict::Undetermined {
-        prop_assert!(judged.findings[0].reason.as_ref().is_some_and(|why| !why.is_empty()));
+        prop_assert!(
+            judged.findings[0]
+                .reason
+                .as_ref()
+                .is_some_and(|why| !why.is_empty())
+        );
     }
     Ok(())
 }

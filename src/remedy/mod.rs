@@ -1,0 +1,18 @@
+//! Changing what must not be open: planned by pure code, guarded, applied by one file, verified by
+//! reading, and possible to undo.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `digest` | when two readings are equal |
+//! | `undo` | the exact request that puts a rule back, or why there is none |
+//! | `plan` | of one group: the cut, what is held, what will be |
+//! | `guard` | of the whole run: limits, windows, lockout; plan in, plan or `Held` out |
+//!
+//! To add a guard rail: `guard.rs`, a reason in `model::HoldReason`, and a case that trips it.
+
+pub mod digest;
+pub mod guard;
+pub mod plan;
+pub mod undo;
+
+pub use plan::{GroupPlan, PlannedChange, RemediationPlan};

@@ -1,0 +1,473 @@
+//! The plan of one group: which rules to revoke, which are held and why, what will be. Made while
+//! the group's reading is at hand; only the plan stays.
+
+use super::undo;
+use crate::exposure::set::PortSet;
+use crate::exposure::traffic::{Difference, difference, part_of, shown};
+use crate::exposure::{
+    Certainty, Contribution, GroupRules, ReadRule, Run, contributions, cut, reach_after_drops,
+};
+use crate::model::{
+    AccountId, ApiRequest, ChangeKind, Family, Finding, GroupId, GroupReading, Held, HoldReason,
+    Protocol, RegionId, Traffic, Verdict,
+};
+use crate::policy::remediation::Remediation;
+use crate::policy::{Check, Policy, assess};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One rule to revoke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedChange {
+    /// What is done.
+    pub kind: ChangeKind,
+    /// The rule's id.
+    pub rule_id: String,
+    /// All its fields, under the service's own names.
+    pub rule: BTreeMap<String, String>,
+    /// The checks it is done for.
+    pub checks: Vec<String>,
+    /// All traffic that ends with it, private sources first.
+    pub ends: Vec<Traffic>,
+    /// The exact request that puts it back.
+    pub undo: ApiRequest,
+}
+
+/// One group to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPlan {
+    /// The account.
+    pub account: AccountId,
+    /// The region.
+    pub region: RegionId,
+    /// The group.
+    pub group_id: GroupId,
+    /// Its name; an attacker's text.
+    pub group_name: String,
+    /// Digest of the reading the plan was made from.
+    pub reading_sha256: String,
+    /// Its changes.
+    pub changes: Vec<PlannedChange>,
+    /// The group's verdict on each check, as it will be.
+    pub predicted: BTreeMap<String, Verdict>,
+    /// What the whole group's change ends.
+    pub ends: Vec<Traffic>,
+    /// Protected sources that would lose their last way in.
+    pub locks_out: Vec<String>,
+}
+
+/// The whole plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemediationPlan {
+    /// What to change, in the order in which it is done.
+    pub groups: Vec<GroupPlan>,
+    /// What is remediable and is not changed.
+    pub held: Vec<Held>,
+}
+
+/// What other runs know of a group's rules.
+#[derive(Clone, Debug, Default)]
+pub struct RuleHistory {
+    /// Rules reported too short a time ago, with the time from which they may be changed.
+    pub young: BTreeMap<String, String>,
+    /// Rules revoked twice that came back.
+    pub fought_over: BTreeSet<String>,
+    /// Rules put back by a rollback, with the time until which they are held.
+    pub restored: BTreeMap<String, String>,
+}
+
+/// What came of one group.
+#[derive(Clone, Debug, Default)]
+pub struct Planned {
+    /// The change, where there is one.
+    pub group: Option<GroupPlan>,
+    /// What is held.
+    pub held: Vec<Held>,
+}
+
+/// Plans one group and marks its findings' rules (`in_cut`, `held`).
+pub fn plan_group(
+    policy: &Policy,
+    remediation: &Remediation,
+    reading: &GroupReading,
+    history: &RuleHistory,
+    findings: &mut [Finding],
+) -> Planned {
+    let targets: Vec<&Check> = policy
+        .checks
+        .iter()
+        .filter(|check| {
+            check.kind.is_remediable()
+                && findings
+                    .iter()
+                    .any(|f| f.check == check.id && f.verdict == Verdict::Exposed)
+        })
+        .collect();
+    if targets.is_empty() {
+        return Planned::default();
+    }
+    let group = GroupRules::read(
+        &reading.rules.read,
+        &reading.lists,
+        reading.group.is_classic(),
+    );
+    let exposed: Vec<Run> = targets
+        .iter()
+        .flat_map(|check| check.exposed(&group, Certainty::Closing, &policy.internet))
+        .collect();
+    let blamed = contributions(&group, &policy.internet, &exposed);
+    let mut holds: BTreeMap<usize, Vec<(HoldReason, String)>> = BTreeMap::new();
+    for (at, part) in blamed.iter().enumerate() {
+        let why = hold_reasons(policy, remediation, reading, &group, part, history);
+        if !why.is_empty() {
+            holds.insert(at, why);
+        }
+    }
+    let free: Vec<usize> = (0..blamed.len())
+        .filter(|at| !holds.contains_key(at))
+        .collect();
+    let id_of = |at: &usize| blamed.get(*at).map(|part| part.rule.rule.id().to_owned());
+    let closes = |removed: &BTreeSet<usize>| {
+        let ids: BTreeSet<String> = removed.iter().filter_map(id_of).collect();
+        let left = group.without(&ids);
+        targets.iter().all(|check| {
+            check
+                .exposed(&left, Certainty::Closing, &policy.internet)
+                .is_empty()
+        })
+    };
+    let chosen = cut(&free, closes);
+    mark(findings, &targets, &blamed, &holds, chosen.as_deref());
+    let protected = protection(remediation, reading);
+    let hold = |rules: Vec<String>, reasons: Vec<HoldReason>, detail: String| Held {
+        account: reading.account.clone(),
+        region: reading.region.clone(),
+        group_id: reading.id(),
+        rules,
+        reasons,
+        detail,
+    };
+    let Some(chosen) = chosen else {
+        let mut held = held_rules(&blamed, &holds, &hold);
+        let rest: Vec<String> = free.iter().filter_map(id_of).collect();
+        if !rest.is_empty() {
+            held.push(hold(
+                rest,
+                vec![HoldReason::StoodInTheWay],
+                "revoking these would not close the group while the others are held".to_owned(),
+            ));
+        }
+        return Planned { group: None, held };
+    };
+    let ids: BTreeSet<String> = chosen.iter().filter_map(id_of).collect();
+    if let Some(why) = protected {
+        return Planned {
+            group: None,
+            held: vec![hold(
+                ids.into_iter().collect(),
+                vec![HoldReason::Protected],
+                why,
+            )],
+        };
+    }
+    let after = group.without(&ids);
+    let change = difference(&group, &after, Certainty::Closing);
+    let changes = chosen
+        .iter()
+        .filter_map(|at| blamed.get(*at))
+        .filter_map(|part| planned_change(policy, reading, &group, &targets, part.rule, &change))
+        .collect();
+    Planned {
+        group: Some(GroupPlan {
+            account: reading.account.clone(),
+            region: reading.region.clone(),
+            group_id: reading.id(),
+            group_name: reading.group.name.clone(),
+            reading_sha256: super::digest::digest(reading),
+            changes,
+            predicted: predicted(policy, reading, &ids),
+            ends: shown(&change.closed),
+            locks_out: locks_out(remediation, &targets, &group, &after),
+        }),
+        held: held_rules(&blamed, &holds, &hold),
+    }
+}
+
+/// The rules that are held for themselves, by the same reasons together.
+fn held_rules(
+    blamed: &[Contribution<'_, '_>],
+    holds: &BTreeMap<usize, Vec<(HoldReason, String)>>,
+    hold: &impl Fn(Vec<String>, Vec<HoldReason>, String) -> Held,
+) -> Vec<Held> {
+    let mut by_reasons: BTreeMap<Vec<HoldReason>, (Vec<String>, Vec<String>)> = BTreeMap::new();
+    for (at, why) in holds {
+        let Some(part) = blamed.get(*at) else {
+            continue;
+        };
+        let reasons: Vec<HoldReason> = why.iter().map(|(reason, _)| *reason).collect();
+        let slot = by_reasons.entry(reasons).or_default();
+        slot.0.push(part.rule.rule.id().to_owned());
+        for (_, detail) in why {
+            if !slot.1.contains(detail) {
+                slot.1.push(detail.clone());
+            }
+        }
+    }
+    by_reasons
+        .into_iter()
+        .map(|(reasons, (rules, details))| hold(rules, reasons, details.join("; ")))
+        .collect()
+}
+
+fn mark(
+    findings: &mut [Finding],
+    targets: &[&Check],
+    blamed: &[Contribution<'_, '_>],
+    holds: &BTreeMap<usize, Vec<(HoldReason, String)>>,
+    chosen: Option<&[usize]>,
+) {
+    for finding in findings {
+        if !targets.iter().any(|check| check.id == finding.check) {
+            continue;
+        }
+        for rule in &mut finding.rules {
+            let place = blamed
+                .iter()
+                .position(|part| part.rule.rule.id() == rule.rule_id);
+            let Some(at) = place else { continue };
+            rule.in_cut = chosen.is_some_and(|chosen| chosen.contains(&at));
+            rule.held = match holds.get(&at) {
+                Some(why) => why
+                    .iter()
+                    .map(|(reason, _)| reason.as_str().to_owned())
+                    .collect(),
+                None if chosen.is_none() => vec![HoldReason::StoodInTheWay.as_str().to_owned()],
+                None => Vec::new(),
+            };
+        }
+    }
+}
+
+fn hold_reasons(
+    policy: &Policy,
+    remediation: &Remediation,
+    reading: &GroupReading,
+    group: &GroupRules<'_>,
+    part: &Contribution<'_, '_>,
+    history: &RuleHistory,
+) -> Vec<(HoldReason, String)> {
+    let mut out = Vec::new();
+    let rule = part.rule;
+    let id = rule.rule.id();
+    let narrow = [(Family::Ipv4, part.reach_v4), (Family::Ipv6, part.reach_v6)]
+        .into_iter()
+        .filter(|(_, reach)| *reach > 0)
+        .all(|(family, reach)| reach < remediation.revoke_min.addresses(family));
+    if narrow {
+        out.push((
+            HoldReason::Narrow,
+            "it lets in fewer addresses than revoke_min: a person knows why it is there".to_owned(),
+        ));
+    }
+    if remediation.hold_overbroad
+        && let Some(point) = beyond_checks(policy, group, rule)
+    {
+        out.push((
+            HoldReason::Overbroad,
+            format!("it also opens {point} to the internet, which no remediable check names"),
+        ));
+    }
+    if rule.has_limit {
+        out.push((
+            HoldReason::Limited,
+            "it is narrowed by a source port or a destination".to_owned(),
+        ));
+    }
+    if id.is_empty() {
+        out.push((
+            HoldReason::NoId,
+            "the service gives it no rule id".to_owned(),
+        ));
+    }
+    if let Err(why) = undo::authorize(reading, rule.rule) {
+        out.push((
+            HoldReason::NoUndo,
+            format!("it could not be put back exactly: {why}"),
+        ));
+    }
+    if let Some(from) = history.young.get(id) {
+        out.push((
+            HoldReason::Grace,
+            format!("not yet reported for as long as grace asks; from {from} on it is revoked"),
+        ));
+    }
+    if history.fought_over.contains(id) {
+        out.push((
+            HoldReason::FoughtOver,
+            "it was revoked twice and came back: find out who needs it".to_owned(),
+        ));
+    }
+    if let Some(until) = history.restored.get(id) {
+        out.push((
+            HoldReason::Restored,
+            format!("a rollback put it back; held until {until}"),
+        ));
+    }
+    out
+}
+
+/// A point that the rule by itself opens to the internet and that no remediable check names.
+fn beyond_checks(policy: &Policy, group: &GroupRules<'_>, rule: &ReadRule<'_>) -> Option<String> {
+    let remediable: Vec<&Check> = policy
+        .checks
+        .iter()
+        .filter(|check| check.kind.is_remediable())
+        .collect();
+    for family in Family::ALL {
+        let least = remediable
+            .iter()
+            .map(|check| check.min_public.addresses(family))
+            .min()
+            .unwrap_or(1);
+        for protocol in Protocol::ALL {
+            let named = PortSet::from_ranges(
+                remediable
+                    .iter()
+                    .filter(|check| check.protocols.contains(&protocol))
+                    .flat_map(|check| check.ports.ranges().iter().copied()),
+            );
+            let is_named = remediable
+                .iter()
+                .any(|check| check.protocols.contains(&protocol));
+            if !protocol.has_ports() && is_named {
+                continue;
+            }
+            let scope = named.complement();
+            let beyond = reach_after_drops(group, rule, &policy.internet, family, protocol, &scope)
+                .into_iter()
+                .find(|run| run.sources.count() >= least);
+            if let Some(run) = beyond {
+                let ports = run
+                    .ports
+                    .map(crate::exposure::set::ports_text)
+                    .unwrap_or_default();
+                return Some(
+                    format!("{} {ports}", protocol.as_str())
+                        .trim_end()
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    None
+}
+
+fn protection(remediation: &Remediation, reading: &GroupReading) -> Option<String> {
+    if remediation
+        .protect
+        .groups
+        .iter()
+        .any(|id| id.as_str() == reading.group.id)
+    {
+        return Some("the group is named in remediation.protect.groups".to_owned());
+    }
+    if reading.group.service_managed != Some(false) {
+        return Some("the service does not say whether a cloud product manages it".to_owned());
+    }
+    reading
+        .group
+        .tags
+        .iter()
+        .find(|tag| remediation.protect.tags.contains(tag))
+        .map(|tag| format!("the group has the tag {}={}", tag.key, tag.value))
+}
+
+fn planned_change(
+    policy: &Policy,
+    reading: &GroupReading,
+    group: &GroupRules<'_>,
+    targets: &[&Check],
+    rule: &ReadRule<'_>,
+    change: &Difference,
+) -> Option<PlannedChange> {
+    let checks = targets
+        .iter()
+        .filter(|check| {
+            let runs = check.exposed(group, Certainty::Closing, &policy.internet);
+            contributions(group, &policy.internet, &runs)
+                .iter()
+                .any(|part| part.rule.rule.id() == rule.rule.id())
+        })
+        .map(|check| check.id.clone())
+        .collect();
+    Some(PlannedChange {
+        kind: ChangeKind::Revoke,
+        rule_id: rule.rule.id().to_owned(),
+        rule: rule
+            .rule
+            .fields()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        checks,
+        ends: shown(&part_of(&change.closed, rule)),
+        // A rule without an exact undo is held, so that this is never `None`.
+        undo: undo::authorize(reading, rule.rule).ok()?,
+    })
+}
+
+fn predicted(
+    policy: &Policy,
+    reading: &GroupReading,
+    removed: &BTreeSet<String>,
+) -> BTreeMap<String, Verdict> {
+    let mut after = reading.clone();
+    after.rules.read.retain(|rule| !removed.contains(rule.id()));
+    let judged = assess(policy, &after);
+    policy
+        .checks
+        .iter()
+        .map(|check| check.id.clone())
+        .zip(judged.verdicts)
+        .collect()
+}
+
+/// Protected sources that had a way in at a point of the checks and would have none left.
+fn locks_out(
+    remediation: &Remediation,
+    targets: &[&Check],
+    before: &GroupRules<'_>,
+    after: &GroupRules<'_>,
+) -> Vec<String> {
+    let has_way_in = |group: &GroupRules<'_>, family: Family, low: u128, high: u128| {
+        let everything = crate::exposure::Internet::everything();
+        targets.iter().any(|check| {
+            check.protocols.iter().any(|protocol| {
+                group
+                    .accepted(
+                        Certainty::Closing,
+                        &everything,
+                        family,
+                        *protocol,
+                        &check.ports,
+                    )
+                    .iter()
+                    .any(|run| {
+                        let whole = crate::exposure::set::AddressSet::from_ranges([(low, high)]);
+                        whole.is_subset(&run.sources)
+                    })
+            })
+        })
+    };
+    remediation
+        .protect
+        .sources
+        .iter()
+        .filter(|source| {
+            crate::exposure::set::parse_any_cidr(source).is_some_and(|(family, (low, high))| {
+                has_way_in(before, family, low, high) && !has_way_in(after, family, low, high)
+            })
+        })
+        .cloned()
+        .collect()
+}
