@@ -3,7 +3,7 @@
 
 use crate::cloud::collect::{Collected, Request, collect};
 use crate::cloud::{CallFailure, Client};
-use crate::config::schedule::{MailConfig, Mode, Schedule, ScopeConfig};
+use crate::config::schedule::{MailConfig, Schedule, ScopeConfig};
 use crate::deliver::{self, Letter, MailSettings, Receipt};
 use crate::evidence::format::{self, Findings, Manifest, PolicyText, Previous};
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
@@ -202,7 +202,7 @@ async fn record(
         schedule: job.schedule.name.clone(),
         command: job.command.clone(),
         tool: format!("sgwarden {}", env!("CARGO_PKG_VERSION")),
-        mode: job.schedule.mode.as_str().to_owned(),
+        mode: job.schedule.remediation.mode.as_str().to_owned(),
         identity: identity.clone(),
         scope: scope_of(&job.schedule.scope),
         times: Times {
@@ -514,13 +514,4 @@ fn salt() -> Result<[u8; 3], Error> {
     let mut salt = [0u8; 3];
     getrandom::fill(&mut salt).map_err(Error::Random)?;
     Ok(salt)
-}
-
-impl Mode {
-    /// Whether the mode can change anything.
-    pub fn changes(self) -> bool {
-        match self {
-            Self::Off => false,
-        }
-    }
 }

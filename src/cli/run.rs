@@ -4,6 +4,7 @@ use super::exit::{Exit, Failure};
 use super::{Global, scan, setup, show};
 use crate::job::{self, Job};
 use crate::model::Severity;
+use crate::policy::remediation::Mode;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -25,7 +26,7 @@ impl Run {
     pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let (program, mut schedule) = setup::program_and_schedule(global, &self.schedule)?;
         if self.dry_run {
-            schedule.mode = crate::config::schedule::Mode::Off;
+            schedule.remediation.mode = Mode::Off;
         }
         let tools = setup::tools(global, &program, !schedule.mails.is_empty())?;
         let job = Job { command: "run".to_owned(), schedule, copies: None };

@@ -6,25 +6,9 @@ use super::reader::{Placed, Problem, Source, Table};
 use crate::exposure::Internet;
 use crate::host::next_fire::Cron;
 use crate::model::{Language, Severity, Tag};
-use crate::policy::Check;
+use crate::policy::remediation::{Mode, Protect, Remediation, Window};
+use crate::policy::{Check, MinPublic};
 use chrono_tz::Tz;
-
-/// What a run may do to what it finds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Nothing.
-    #[default]
-    Off,
-}
-
-impl Mode {
-    /// The word in configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-        }
-    }
-}
 
 /// What is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +41,19 @@ pub enum When {
     Changes,
     /// Something went wrong.
     Failures,
+}
+
+impl When {
+    /// The word in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Findings => "findings",
+            Self::New => "new",
+            Self::Changes => "changes",
+            Self::Failures => "failures",
+        }
+    }
 }
 
 /// `[[mail]]`
@@ -93,8 +90,8 @@ pub struct Schedule {
     pub packs: Vec<String>,
     /// Networks that do not count as internet.
     pub trusted: Vec<String>,
-    /// What it may do.
-    pub mode: Mode,
+    /// What it may do about findings.
+    pub remediation: Remediation,
     /// Report formats.
     pub formats: Vec<String>,
     /// Language of reports and letters.
@@ -120,7 +117,7 @@ impl Schedule {
             checks,
             packs: vec!["risky-ports".to_owned()],
             trusted: Vec::new(),
-            mode: Mode::Off,
+            remediation: Remediation::default(),
             formats: vec!["csv".to_owned(), "xlsx".to_owned()],
             language: Language::En,
             mails: Vec::new(),
@@ -342,34 +339,143 @@ fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
 }
 
 fn read_remediation(table: &Table<'_, '_>, out: &mut Schedule) {
+    let settings = &mut out.remediation;
     if let Some(mode) = table.text("mode") {
         match mode.value.as_str() {
-            "off" => out.mode = Mode::Off,
-            "plan" | "revoke" | "narrow" => table.problem(
+            "off" => settings.mode = Mode::Off,
+            "plan" => settings.mode = Mode::Plan,
+            "revoke" => settings.mode = Mode::Revoke,
+            "narrow" => table.problem(
                 &mode,
-                format!(
-                    "\"{}\" is not built yet in this version; only \"off\" is",
-                    mode.value
-                ),
+                "\"narrow\" is not built yet in this version; off, plan and revoke are",
             ),
-            other => table.problem(
-                &mode,
-                format!("\"{other}\" must be off, plan, revoke or narrow"),
+            other => {
+                table.problem(
+                    &mode,
+                    format!("\"{other}\" must be off, plan, revoke or narrow"),
+                );
+            }
+        }
+    }
+    if table.is_text("revoke_min") {
+        // "any" would let every rule through that lets in one address: say so in figures.
+        if let Some(text) = table.text("revoke_min") {
+            table.problem(&text, "must be { ipv4 = \"/8\", ipv6 = \"/16\" }");
+        }
+    } else {
+        let default = MinPublic {
+            ipv4: Some(8),
+            ipv6: Some(16),
+        };
+        if let Some(least) = checks::read_min_public(table, "revoke_min", default) {
+            settings.revoke_min = least;
+        }
+    }
+    if let Some(text) = table.text("overbroad") {
+        let words = |word: &str| match word {
+            "hold" => Some(true),
+            "revoke" => Some(false),
+            _ => None,
+        };
+        if let Some(hold) = checks::parsed(table, &text, words, "hold or revoke") {
+            settings.hold_overbroad = hold;
+        }
+    }
+    if let Some(text) = table.text("grace") {
+        match parse_span(&text.value) {
+            Some(span) => settings.grace = span,
+            None => table.problem(
+                &text,
+                format!("\"{}\" must be a time such as 7d, 12h or 0d", text.value),
             ),
         }
     }
-    table.not_built(&[
-        "revoke_min",
-        "overbroad",
-        "keep",
-        "grace",
-        "max_changes",
-        "max_share",
-        "windows",
-        "protect",
-        "canary",
-        "config_rule",
-    ]);
+    if let Some(number) = table.count("max_changes") {
+        settings.max_changes = number.value;
+    }
+    if let Some(text) = table.text("max_share") {
+        let percent = text
+            .value
+            .strip_suffix('%')
+            .and_then(|digits| digits.parse::<u64>().ok());
+        match percent {
+            Some(percent @ 0..=100) => settings.max_share_percent = percent,
+            _ => table.problem(
+                &text,
+                format!("\"{}\" must be a share such as 10%", text.value),
+            ),
+        }
+    }
+    if let Some(windows) = table.texts("windows") {
+        for text in windows {
+            match Window::parse(&text.value) {
+                Some(window) => settings.windows.push(window),
+                None => table.problem(
+                    &text,
+                    format!(
+                        "\"{}\" must be a window such as Mon-Fri 01:00-05:00",
+                        text.value
+                    ),
+                ),
+            }
+        }
+    }
+    if let Some(inner) = table.table("protect") {
+        read_protect(&inner, &mut settings.protect);
+        inner.finish();
+    }
+    if let Some(number) = table.count("canary") {
+        settings.canary = number.value;
+    }
+    if let Some(text) = table.text("config_rule") {
+        let fine = text.value.starts_with("cr-")
+            && text
+                .value
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if fine {
+            settings.config_rule = Some(text.value);
+        } else {
+            table.problem(&text, "must be a Cloud Config rule's id such as cr-...");
+        }
+    }
+    table.not_built(&["keep"]);
+}
+
+fn read_protect(table: &Table<'_, '_>, protect: &mut Protect) {
+    if let Some(tags) = table.table("tags") {
+        protect.tags = tags
+            .entries()
+            .into_iter()
+            .map(|(key, value)| Tag {
+                key,
+                value: value.value,
+            })
+            .collect();
+    }
+    if let Some(groups) = each(table, "groups", is_group, "group id such as sg-bp1...") {
+        protect.groups = groups.into_iter().map(crate::model::GroupId::new).collect();
+    }
+    let is_network = |text: &str| crate::exposure::set::parse_any_cidr(text).is_some();
+    if let Some(sources) = each(table, "sources", is_network, "address or network") {
+        protect.sources = sources;
+    }
+}
+
+/// `7d`, `12h`, `30m`, `0d`.
+pub fn parse_span(text: &str) -> Option<chrono::TimeDelta> {
+    let unit = text.chars().last()?;
+    let digits = text.strip_suffix(unit)?;
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number = digits.parse::<i64>().ok()?;
+    match unit {
+        'd' => chrono::TimeDelta::try_days(number),
+        'h' => chrono::TimeDelta::try_hours(number),
+        'm' => chrono::TimeDelta::try_minutes(number),
+        _ => None,
+    }
 }
 
 fn read_report(table: &Table<'_, '_>, out: &mut Schedule) {

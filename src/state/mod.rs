@@ -4,8 +4,12 @@
 //! | --- | --- |
 //! | `sealed` | the hashes of what was sealed, so that `verify` is not at the store's mercy |
 //! | `lock` | one run of a schedule at a time |
+//! | `journal` | changes intended and how they ended, so that a killed run is settled |
+//! | `holds` | rules that came back, rules that were put back |
 //! | `outbox` | letters that could not be delivered, and receipts of those that were |
 
+pub mod holds;
+pub mod journal;
 pub mod lock;
 pub mod outbox;
 pub mod sealed;

@@ -1,0 +1,121 @@
+//! `<state>/rules.jsonl`: what was done to which rule, so that a rule that keeps coming back is
+//! noticed and one that was put back is left alone. A rule is known by what it says, not by its id:
+//! the service gives a new id each time.
+
+use super::{Error, State};
+use crate::model::{GroupId, RegionId};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+
+/// What was done to a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleNote {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: RegionId,
+    /// The group.
+    pub group_id: GroupId,
+    /// What the rule says; see [`fingerprint`].
+    pub rule: String,
+    /// What was done.
+    pub what: Done,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// Revoked and verified.
+    Revoked,
+    /// Put back by a rollback; not to be revoked before that time.
+    RestoredUntil(DateTime<Utc>),
+}
+
+/// What a rule says: its fields less the id, the time, names and the description.
+pub fn fingerprint(fields: &BTreeMap<String, String>) -> String {
+    const NOT_SAID: [&str; 7] = [
+        "SecurityGroupRuleId",
+        "CreateTime",
+        "Description",
+        "PortRangeListName",
+        "SourceGroupName",
+        "SourcePrefixListName",
+        "NicType",
+    ];
+    let mut parts: Vec<String> = Vec::new();
+    for (name, value) in fields {
+        if NOT_SAID.contains(&name.as_str()) {
+            continue;
+        }
+        // Spellings that the service rewrites when a rule comes back.
+        let value = match (name.as_str(), value.to_ascii_lowercase().as_str()) {
+            ("Priority", digits) => match digits.parse::<u64>() {
+                Ok(priority) => priority.min(100).to_string(),
+                Err(_) => digits.to_owned(),
+            },
+            ("PortRange", "-1/-1" | "0/65535" | "1/65535") => "all".to_owned(),
+            ("SourcePortRange", "-1/-1" | "1/65535") => continue,
+            (_, other) => other.to_owned(),
+        };
+        parts.push(format!("{name}={value}"));
+    }
+    parts.join(" ")
+}
+
+impl State {
+    /// Adds notes, synced.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    pub fn note_rules(&self, notes: &[RuleNote]) -> Result<(), Error> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let path = self.folder(".")?.join("rules.jsonl");
+        let mut bytes = Vec::new();
+        for note in notes {
+            let line = serde_json::to_vec(note).map_err(|why| Error::Malformed {
+                path: path.clone(),
+                what: why.to_string(),
+            })?;
+            bytes.extend(line);
+            bytes.push(b'\n');
+        }
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(Error::io("open", &path))?;
+        file.write_all(&bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(Error::io("write", &path))
+    }
+
+    /// All notes.
+    ///
+    /// # Errors
+    /// They are there and cannot be read: a hold must not be lost.
+    pub fn rule_notes(&self) -> Result<Vec<RuleNote>, Error> {
+        let path = self.root().join("rules.jsonl");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(why) => return Err(Error::io("read", &path)(why)),
+        };
+        text.lines()
+            .enumerate()
+            .map(|(at, line)| {
+                serde_json::from_str(line).map_err(|why| Error::Malformed {
+                    path: path.clone(),
+                    what: format!("line {}: {why}", at.saturating_add(1)),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! `<state>/journal/<run-id>.jsonl`: every change intended, written and synced before the call, and
+//! its outcome after. A killed run leaves open intents; the next start settles them.
+
+use super::{Error, State};
+use crate::evidence::seal::sync_folder;
+use crate::model::{Change, RunId};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Entry {
+    /// About to be asked for. `number` counts from 1 in the run.
+    Intent {
+        /// Which change of the run.
+        number: u64,
+        /// When, RFC 3339 UTC.
+        at: String,
+        /// The idempotency token of the call.
+        client_token: String,
+        /// The change as far as it is known: outcome `unknown`.
+        change: Box<Change>,
+    },
+    /// How it ended.
+    Outcome {
+        /// Which change of the run.
+        number: u64,
+        /// When.
+        at: String,
+        /// The change as it ended.
+        change: Box<Change>,
+    },
+    /// All of it stands in a sealed run.
+    Sealed {
+        /// Which run has it.
+        run: RunId,
+    },
+}
+
+/// A run's journal while it is being written.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+/// A journal that no sealed run has: its run was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// The killed run.
+    pub run: RunId,
+    /// Each change as it was last known, by number.
+    pub changes: Vec<(u64, Change)>,
+}
+
+impl Journal {
+    /// Writes a line and syncs it: when this returns, the line outlives the process.
+    ///
+    /// # Errors
+    /// The state cannot be written: the call must not be made then.
+    pub fn write(&mut self, entry: &Entry) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(entry).map_err(|why| Error::Malformed {
+            path: self.path.clone(),
+            what: why.to_string(),
+        })?;
+        line.push(b'\n');
+        self.file
+            .write_all(&line)
+            .and_then(|()| self.file.sync_all())
+            .map_err(Error::io("write", &self.path))
+    }
+}
+
+impl State {
+    /// Opens a run's journal, made where it is not there.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    pub fn journal(&self, run: &RunId) -> Result<Journal, Error> {
+        let folder = self.folder("journal")?;
+        let path = folder.join(format!("{run}.jsonl"));
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(Error::io("open", &path))?;
+        sync_folder(&folder)?;
+        Ok(Journal { file, path })
+    }
+
+    /// Journals that no sealed run has, oldest first.
+    ///
+    /// # Errors
+    /// One is there and cannot be read: what it holds must not be lost.
+    pub fn orphans(&self) -> Result<Vec<Orphan>, Error> {
+        let folder = self.root().join("journal");
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+            let entry = entry.map_err(Error::io("list", &folder))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(run) = name.strip_suffix(".jsonl") {
+                names.push(run.to_owned());
+            }
+        }
+        names.sort();
+        let mut out = Vec::new();
+        for name in names {
+            let path = folder.join(format!("{name}.jsonl"));
+            let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+            let (changes, sealed) = replay(&path, &text)?;
+            if !sealed && !changes.is_empty() {
+                out.push(Orphan {
+                    run: RunId::new(name),
+                    changes,
+                });
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn replay(path: &std::path::Path, text: &str) -> Result<(Vec<(u64, Change)>, bool), Error> {
+    let mut changes = std::collections::BTreeMap::new();
+    let mut sealed = false;
+    let mut lines = text.lines().enumerate().peekable();
+    while let Some((at, line)) = lines.next() {
+        let entry = match serde_json::from_str::<Entry>(line) {
+            Ok(entry) => entry,
+            // The last line may be torn: it was not synced, so its call was not made.
+            Err(_) if lines.peek().is_none() && !text.ends_with('\n') => break,
+            Err(why) => {
+                return Err(Error::Malformed {
+                    path: path.to_owned(),
+                    what: format!("line {}: {why}", at.saturating_add(1)),
+                });
+            }
+        };
+        match entry {
+            Entry::Intent { number, change, .. } | Entry::Outcome { number, change, .. } => {
+                changes.insert(number, *change);
+            }
+            Entry::Sealed { .. } => sealed = true,
+        }
+    }
+    Ok((changes.into_iter().collect(), sealed))
+}
