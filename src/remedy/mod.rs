@@ -6,6 +6,7 @@
 //! | `digest` | when two readings are equal |
 //! | `undo` | the exact request that puts a rule back, or why there is none |
 //! | `plan` | of one group: the cut, what is held, what will be |
+//! | `verify` | what became of it, from two readings; pure |
 //! | `guard` | of the whole run: limits, windows, lockout; plan in, plan or `Held` out |
 //!
 //! To add a guard rail: `guard.rs`, a reason in `model::HoldReason`, and a case that trips it.
@@ -14,5 +15,6 @@ pub mod digest;
 pub mod guard;
 pub mod plan;
 pub mod undo;
+pub mod verify;
 
 pub use plan::{GroupPlan, PlannedChange, RemediationPlan};

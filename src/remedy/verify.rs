@@ -1,0 +1,338 @@
+//! What became of a change, from the two readings and never from the answer: the service answers
+//! success also when nothing matched.
+
+use super::digest::digest;
+use super::plan::{GroupPlan, PlannedChange};
+use crate::exposure::traffic::{Difference, difference, part_of, shown};
+use crate::exposure::{Certainty, GroupRules, Run};
+use crate::model::{Change, ChangeKind, GroupReading, Outcome, Traffic};
+use crate::policy::{Policy, assess};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a call ended, as far as the caller knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallEnd {
+    /// It was not made.
+    NotMade,
+    /// Success was answered.
+    Answered,
+    /// The service refused.
+    Refused(String),
+    /// Nobody knows whether it was carried out.
+    Lost(String),
+}
+
+/// All that is known of one group's attempt.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// What was planned.
+    pub plan: GroupPlan,
+    /// The reading just before; `None` where it could not be read.
+    pub before: Option<GroupReading>,
+    /// The call that asks for it.
+    pub call: CallEnd,
+    /// The service's request id of the call.
+    pub request_id: Option<String>,
+    /// When it was asked for.
+    pub attempted_at: Option<String>,
+    /// The last reading after, and whether it was two equal ones at least a second apart.
+    pub after: Option<(GroupReading, bool)>,
+    /// When the last reading after was taken.
+    pub read_at: Option<String>,
+    /// Why there is no settled reading.
+    pub trouble: Option<String>,
+}
+
+/// One [`Change`] for each planned one.
+pub fn verify(policy: &Policy, attempt: &Attempt) -> Vec<Change> {
+    let plan = &attempt.plan;
+    let facts = Facts::of(policy, attempt);
+    plan.changes
+        .iter()
+        .map(|planned| {
+            let (outcome, error) = facts.outcome(attempt, planned);
+            Change {
+                account: plan.account.clone(),
+                region: plan.region.clone(),
+                group_id: plan.group_id.clone(),
+                group_name: plan.group_name.clone(),
+                kind: planned.kind,
+                rule: planned.rule.clone(),
+                undo: planned.undo.clone(),
+                checks: planned.checks.clone(),
+                request_id: attempt.request_id.clone(),
+                attempted_at: attempt.attempted_at.clone(),
+                verified_at: (outcome == Outcome::Verified)
+                    .then(|| attempt.read_at.clone())
+                    .flatten(),
+                traffic_closed: facts.closed_by(planned),
+                traffic_opened: facts.opened.clone(),
+                as_planned: facts.is_as_planned(planned),
+                outcome,
+                error,
+                before_sha256: attempt
+                    .before
+                    .as_ref()
+                    .map_or_else(|| plan.reading_sha256.clone(), digest),
+                after_sha256: attempt.after.as_ref().map(|(reading, _)| digest(reading)),
+                verdict_after: facts.verdicts.clone(),
+                intent_of: None,
+            }
+        })
+        .collect()
+}
+
+/// What the two readings say, once for all changes of the group.
+struct Facts {
+    /// Rule ids of the reading before.
+    before: BTreeSet<String>,
+    /// Rule ids of the reading after; `None` where there is no settled one.
+    after: Option<BTreeSet<String>>,
+    closed: BTreeMap<String, Vec<Traffic>>,
+    opened: Vec<Traffic>,
+    /// Closed beyond what the whole group's plan said.
+    beyond: bool,
+    verdicts: BTreeMap<String, String>,
+    still_exposed: bool,
+}
+
+fn ids(reading: &GroupReading) -> BTreeSet<String> {
+    reading
+        .rules
+        .read
+        .iter()
+        .map(|rule| rule.id().to_owned())
+        .collect()
+}
+
+fn rules_of(reading: &GroupReading) -> GroupRules<'_> {
+    GroupRules::read(
+        &reading.rules.read,
+        &reading.lists,
+        reading.group.is_classic(),
+    )
+}
+
+impl Facts {
+    fn of(policy: &Policy, attempt: &Attempt) -> Self {
+        let plan = &attempt.plan;
+        let mut facts = Self {
+            before: attempt.before.as_ref().map(ids).unwrap_or_default(),
+            after: None,
+            closed: BTreeMap::new(),
+            opened: Vec::new(),
+            beyond: false,
+            verdicts: BTreeMap::new(),
+            still_exposed: false,
+        };
+        let Some((after, settled)) = &attempt.after else {
+            return facts;
+        };
+        let judged = assess(policy, after);
+        for (check, verdict) in policy.checks.iter().zip(&judged.verdicts) {
+            facts
+                .verdicts
+                .insert(check.id.clone(), verdict.as_str().to_owned());
+        }
+        facts.still_exposed = judged.findings.iter().any(|finding| {
+            finding.verdict == crate::model::Verdict::Exposed
+                && plan
+                    .changes
+                    .iter()
+                    .any(|change| change.checks.contains(&finding.check))
+        });
+        let whole = *settled && after.rules.incomplete.is_none();
+        if !whole {
+            return facts;
+        }
+        facts.after = Some(ids(after));
+        let Some(before) = &attempt.before else {
+            return facts;
+        };
+        let (old, new) = (rules_of(before), rules_of(after));
+        let change: Difference = difference(&old, &new, Certainty::Closing);
+        facts.opened = shown(&change.opened);
+        let parts = |planned: &PlannedChange, traffic: &[Run]| -> Vec<Traffic> {
+            old.rules()
+                .iter()
+                .find(|rule| rule.rule.id() == planned.rule_id)
+                .map(|rule| shown(&part_of(traffic, rule)))
+                .unwrap_or_default()
+        };
+        for planned in &plan.changes {
+            facts
+                .closed
+                .insert(planned.rule_id.clone(), parts(planned, &change.closed));
+        }
+        // What all planned rules together may end: the group without them.
+        let all: BTreeSet<String> = plan
+            .changes
+            .iter()
+            .map(|planned| planned.rule_id.clone())
+            .collect();
+        let expected = difference(&old, &old.without(&all), Certainty::Closing);
+        facts.beyond = !within(&change.closed, &expected.closed);
+        facts
+    }
+
+    fn closed_by(&self, planned: &PlannedChange) -> Vec<Traffic> {
+        self.closed
+            .get(&planned.rule_id)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn is_as_planned(&self, planned: &PlannedChange) -> bool {
+        self.after.is_some()
+            && !self.beyond
+            && self.opened.is_empty()
+            && self.closed_by(planned) == planned.ends
+    }
+
+    fn outcome(&self, attempt: &Attempt, planned: &PlannedChange) -> (Outcome, Option<String>) {
+        let id = &planned.rule_id;
+        let trouble = || attempt.trouble.clone();
+        if attempt.before.is_none() {
+            return (Outcome::Drifted, trouble());
+        }
+        if attempt.call == CallEnd::NotMade {
+            return if self.before.contains(id) {
+                (Outcome::Drifted, trouble())
+            } else {
+                (
+                    Outcome::AlreadyGone,
+                    Some("the rule had gone before it was revoked".to_owned()),
+                )
+            };
+        }
+        let Some(after) = &self.after else {
+            let told = match &attempt.call {
+                CallEnd::Refused(why) => {
+                    // Refused, and no reading to say otherwise.
+                    return (Outcome::Unknown, Some(join(why, trouble())));
+                }
+                CallEnd::Lost(why) => join(why, trouble()),
+                CallEnd::Answered | CallEnd::NotMade => trouble().unwrap_or_default(),
+            };
+            return (Outcome::Unknown, Some(told));
+        };
+        if after.contains(id) {
+            return match &attempt.call {
+                CallEnd::Refused(why) => (Outcome::Refused, Some(why.clone())),
+                CallEnd::Lost(why) => (
+                    Outcome::Failed,
+                    Some(format!(
+                        "the rule is still there; the call's answer was lost: {why}"
+                    )),
+                ),
+                CallEnd::Answered | CallEnd::NotMade => (
+                    Outcome::Failed,
+                    Some("the service answered success and the rule is still there".to_owned()),
+                ),
+            };
+        }
+        if self.is_as_planned(planned) {
+            return match &attempt.call {
+                // Gone although the service refused: another hand was faster.
+                CallEnd::Refused(why) => (Outcome::AlreadyGone, Some(why.clone())),
+                CallEnd::Answered | CallEnd::Lost(_) | CallEnd::NotMade => {
+                    (Outcome::Verified, None)
+                }
+            };
+        }
+        if self.still_exposed || self.closed_by(planned) != planned.ends {
+            return (
+                Outcome::Failed,
+                Some(
+                    "the rule is gone, but what it let in is still let in: another rule was added \
+                     or stands in its place"
+                        .to_owned(),
+                ),
+            );
+        }
+        (
+            Outcome::Drifted,
+            Some(
+                "the rule is gone, and another hand changed the group at the same time: the two \
+                 readings differ by more than this change"
+                    .to_owned(),
+            ),
+        )
+    }
+}
+
+fn join(first: &str, then: Option<String>) -> String {
+    match then {
+        Some(then) => format!("{first}; {then}"),
+        None => first.to_owned(),
+    }
+}
+
+/// Whether every packet of one is in the other.
+fn within(part: &[Run], whole: &[Run]) -> bool {
+    part.iter().all(|run| {
+        // Runs may be cut differently: take the whole's ports off this run's, source by source.
+        let mut left: Vec<Run> = vec![run.clone()];
+        for other in whole {
+            left = left
+                .into_iter()
+                .flat_map(|run| minus(&run, other))
+                .collect();
+        }
+        left.is_empty()
+    })
+}
+
+fn minus(run: &Run, other: &Run) -> Vec<Run> {
+    if run.family != other.family || run.protocol != other.protocol {
+        return vec![run.clone()];
+    }
+    let rest = run.sources.subtract(&other.sources);
+    let mut out = Vec::new();
+    let mut keep = |ports, sources: crate::exposure::set::AddressSet| {
+        if !sources.is_empty() {
+            out.push(Run {
+                ports,
+                sources,
+                ..run.clone()
+            });
+        }
+    };
+    match (run.ports, other.ports) {
+        (Some((low, high)), Some((from, to))) => {
+            if to < low || high < from {
+                return vec![run.clone()];
+            }
+            if low < from {
+                keep(Some((low, from.saturating_sub(1))), run.sources.clone());
+            }
+            if to < high {
+                keep(Some((to.saturating_add(1), high)), run.sources.clone());
+            }
+            keep(Some((low.max(from), high.min(to))), rest);
+        }
+        _ => keep(run.ports, rest),
+    }
+    out
+}
+
+/// Whether an attempted change leaves the run's promise unkept (exit 4).
+pub fn is_broken(change: &Change) -> bool {
+    if change.intent_of.is_some() {
+        return change.outcome == Outcome::Unknown;
+    }
+    match change.outcome {
+        Outcome::Verified | Outcome::AlreadyGone => {
+            change.kind == ChangeKind::Revoke
+                && change.checks.iter().any(|check| {
+                    change
+                        .verdict_after
+                        .get(check)
+                        .is_some_and(|v| v == "exposed")
+                })
+        }
+        // Left alone before anything was asked for: nothing was attempted.
+        Outcome::Drifted => change.attempted_at.is_some(),
+        Outcome::Refused | Outcome::Failed | Outcome::Unknown => true,
+    }
+}
