@@ -3,10 +3,12 @@
 //! `job.rs` reads like the pipeline: collect, assess, spool, render, seal, write, send.
 
 pub mod config;
+pub mod deliver;
 pub mod evidence;
 pub mod exposure;
 pub mod host;
 pub mod model;
 pub mod policy;
 pub mod remedy;
+pub mod report;
 pub mod state;

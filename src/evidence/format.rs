@@ -1,7 +1,7 @@
 //! The form of a stored run: one file for writer and reader.
 
 use super::Error;
-use crate::model::{Finding, RunHeader, RunId, Sha256};
+use crate::model::{Change, Finding, Held, RunHeader, RunId, Sha256};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::collections::BTreeMap;
@@ -20,6 +20,10 @@ pub const CHANGES: &str = "changes.json";
 pub const POPULATION: &str = "population.csv";
 /// Raw answers from before any change.
 pub const RAW_BEFORE: &str = "raw/before";
+/// Raw answers of the changes and from after them.
+pub const RAW_AFTER: &str = "raw/after";
+/// Plain command lines that put everything back.
+pub const UNDO: &str = "undo.sh";
 
 /// Schema of the manifest.
 pub const MANIFEST_SCHEMA: &str = "sgwarden/manifest/1";
@@ -143,17 +147,15 @@ pub fn hex(bytes: &[u8]) -> String {
     out
 }
 
-/// `changes.json` of a run that changed nothing.
-///
-/// # Errors
-/// A bug.
-pub fn no_changes(run: &RunId) -> Result<Vec<u8>, Error> {
-    let nothing: [(); 0] = [];
-    let value = serde_json::json!({
-        "schema": CHANGES_SCHEMA,
-        "run": run,
-        "changes": nothing,
-        "held": nothing,
-    });
-    pretty(CHANGES, &value)
+/// `changes.json`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// [`CHANGES_SCHEMA`]
+    pub schema: String,
+    /// The run.
+    pub run: RunId,
+    /// What was changed, in the order in which it was done.
+    pub changes: Vec<Change>,
+    /// What is remediable and was not changed.
+    pub held: Vec<Held>,
 }

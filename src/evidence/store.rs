@@ -1,6 +1,6 @@
 //! Where sealed runs lie: `<storage>/runs/<run-id>/`.
 
-use super::format::{self, Findings, Manifest};
+use super::format::{self, Changes, Findings, Manifest};
 use super::seal::UNFINISHED;
 use super::{Error, SealedRun};
 use crate::model::{Coverage, RunId, RunRecord};
@@ -150,11 +150,14 @@ pub fn read_record(folder: &Path) -> Result<(RunRecord, Manifest), Error> {
     let (_, manifest) = read_manifest(folder)?;
     let findings: Findings = read_json(folder, format::FINDINGS)?;
     let coverage: Coverage = read_json(folder, format::COVERAGE)?;
+    let changes: Changes = read_json(folder, format::CHANGES)?;
     let record = RunRecord {
         header: manifest.header.clone(),
         findings: findings.findings,
         resolved: findings.resolved,
         coverage,
+        changes: changes.changes,
+        held: changes.held,
     };
     Ok((record, manifest))
 }

@@ -219,3 +219,25 @@ pub struct Change {
     /// The killed run that wanted it, where this run only settled it.
     pub intent_of: Option<String>,
 }
+
+impl Change {
+    /// Whether it leaves the run's promise unkept (exit 4): attempted and not verified, or done and
+    /// the group is still exposed. Left alone before anything was asked for is no attempt.
+    pub fn is_broken(&self) -> bool {
+        if self.intent_of.is_some() {
+            return self.outcome == Outcome::Unknown;
+        }
+        match self.outcome {
+            Outcome::Verified | Outcome::AlreadyGone => {
+                self.kind == ChangeKind::Revoke
+                    && self.checks.iter().any(|check| {
+                        self.verdict_after
+                            .get(check)
+                            .is_some_and(|verdict| verdict == "exposed")
+                    })
+            }
+            Outcome::Drifted => self.attempted_at.is_some(),
+            Outcome::Refused | Outcome::Failed | Outcome::Unknown => true,
+        }
+    }
+}

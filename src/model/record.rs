@@ -1,7 +1,7 @@
 //! One run as a value. A renderer sees this and nothing else; `report` reads it back from a sealed
 //! run.
 
-use super::{AccountId, Coverage, Finding, RunId, Severity, Sha256};
+use super::{AccountId, Change, Coverage, Finding, Held, RunId, Severity, Sha256};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -190,6 +190,10 @@ pub struct RunRecord {
     pub resolved: Vec<Finding>,
     /// What was read.
     pub coverage: Coverage,
+    /// What was changed.
+    pub changes: Vec<Change>,
+    /// What is remediable and was not changed.
+    pub held: Vec<Held>,
 }
 
 /// A rendered report.

@@ -5,7 +5,7 @@ use super::digest::digest;
 use super::plan::{GroupPlan, PlannedChange};
 use crate::exposure::traffic::{Difference, difference, part_of, shown};
 use crate::exposure::{Certainty, GroupRules, Run};
-use crate::model::{Change, ChangeKind, GroupReading, Outcome, Traffic};
+use crate::model::{Change, GroupReading, Outcome, Traffic};
 use crate::policy::{Policy, assess};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -314,25 +314,4 @@ fn minus(run: &Run, other: &Run) -> Vec<Run> {
         _ => keep(run.ports, rest),
     }
     out
-}
-
-/// Whether an attempted change leaves the run's promise unkept (exit 4).
-pub fn is_broken(change: &Change) -> bool {
-    if change.intent_of.is_some() {
-        return change.outcome == Outcome::Unknown;
-    }
-    match change.outcome {
-        Outcome::Verified | Outcome::AlreadyGone => {
-            change.kind == ChangeKind::Revoke
-                && change.checks.iter().any(|check| {
-                    change
-                        .verdict_after
-                        .get(check)
-                        .is_some_and(|v| v == "exposed")
-                })
-        }
-        // Left alone before anything was asked for: nothing was attempted.
-        Outcome::Drifted => change.attempted_at.is_some(),
-        Outcome::Refused | Outcome::Failed | Outcome::Unknown => true,
-    }
 }

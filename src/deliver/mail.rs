@@ -1,0 +1,439 @@
+//! Mail by SMTP submission to a relay. TLS always, unless the URL says `tls=none`; a password never
+//! over plain text except to this host itself. A letter is composed once: retries and `resend` send
+//! the same bytes with the same Message-ID.
+
+use super::Receipt;
+use chrono::{DateTime, SecondsFormat, Utc};
+use lettre::address::Envelope;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// Bytes of attachments in one mail: Direct Mail takes 15 MB after base64, corporate gateways 10.
+/// Source: Direct Mail help, "Limits".
+pub const MOST_ATTACHED: usize = 7_000_000;
+
+/// How the connection is kept from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    /// `smtps://`
+    Implicit,
+    /// `smtp://`: STARTTLS or nothing.
+    StartTls,
+    /// `smtp://...?tls=none`
+    None,
+}
+
+/// The relay and how to reach it. `Debug` shows no secret.
+#[derive(Clone)]
+pub struct MailSettings {
+    host: String,
+    port: u16,
+    security: Security,
+    user: Option<String>,
+    password: Option<String>,
+    from: Mailbox,
+    ca: Option<Vec<u8>>,
+    /// Waits between tries.
+    pub waits: Vec<Duration>,
+    /// One try, from connecting to the last reply.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for MailSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailSettings")
+            .field("relay", &self.relay())
+            .field("security", &self.security)
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("from", &self.from)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MailSettings {
+    /// Reads `smtps://user@host:465`, `smtp://user@host:587` (STARTTLS) or `smtp://host?tls=none`.
+    ///
+    /// # Errors
+    /// Says what is wrong with the URL, the sender or the CA.
+    pub fn new(
+        url: &str,
+        from: &str,
+        password: Option<String>,
+        ca: Option<Vec<u8>>,
+    ) -> Result<Self, String> {
+        let parsed = reqwest::Url::parse(url)
+            .map_err(|_| "url is not such as smtps://user@smtp.example.com:465".to_owned())?;
+        if parsed.password().is_some() {
+            return Err("url holds a password; put it into SGWARDEN_SMTP_PASSWORD or the file named by password_file".to_owned());
+        }
+        let mut plain = false;
+        for (key, value) in parsed.query_pairs() {
+            match (key.as_ref(), value.as_ref()) {
+                ("tls", "none") => plain = true,
+                ("tls", "required") => {}
+                (key, value) => {
+                    return Err(format!(
+                        "url has {key}={value}; only tls=none or tls=required"
+                    ));
+                }
+            }
+        }
+        let security = match (parsed.scheme(), plain) {
+            ("smtps", false) => Security::Implicit,
+            ("smtps", true) => return Err("smtps:// is TLS: tls=none contradicts it".to_owned()),
+            ("smtp", true) => Security::None,
+            ("smtp", false) => Security::StartTls,
+            (other, _) => return Err(format!("url begins with {other}://; smtps:// or smtp://")),
+        };
+        if !matches!(parsed.path(), "" | "/") {
+            return Err("url has a path; it ends after the host and port".to_owned());
+        }
+        let host = parsed
+            .host_str()
+            .map(|host| host.trim_matches(['[', ']']).to_owned())
+            .filter(|host| !host.is_empty())
+            .ok_or("url names no host")?;
+        let user = (!parsed.username().is_empty()).then(|| percent_decoded(parsed.username()));
+        let loopback = host == "localhost"
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback());
+        if security == Security::None && user.is_some() && !loopback {
+            return Err(
+                "tls=none would send the password in the clear; use smtps:// or STARTTLS"
+                    .to_owned(),
+            );
+        }
+        if user.is_some() && password.is_none() {
+            return Err("url names a user and there is no password: set SGWARDEN_SMTP_PASSWORD or password_file".to_owned());
+        }
+        let port = parsed.port().unwrap_or(match security {
+            Security::Implicit => 465,
+            Security::StartTls => 587,
+            Security::None => 25,
+        });
+        let from: Mailbox = from.parse().map_err(|why| {
+            format!("from \"{from}\" is no address such as Audit <audit@example.com>: {why}")
+        })?;
+        if let Some(pem) = &ca {
+            Certificate::from_pem(pem)
+                .map_err(|why| format!("ca_file holds no certificate: {why}"))?;
+        }
+        Ok(Self {
+            host,
+            port,
+            security,
+            password: user.as_ref().and(password),
+            user,
+            from,
+            ca,
+            // mail.md: 3 to 5 tries in a run.
+            waits: vec![
+                Duration::from_secs(5),
+                Duration::from_secs(30),
+                Duration::from_secs(120),
+            ],
+            timeout: Duration::from_secs(120),
+        })
+    }
+
+    /// Host and port.
+    pub fn relay(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+        let tls = match self.security {
+            Security::None => Tls::None,
+            Security::Implicit | Security::StartTls => {
+                let mut builder = TlsParameters::builder(self.host.clone());
+                if let Some(pem) = &self.ca {
+                    let ca = Certificate::from_pem(pem).map_err(|why| why.to_string())?;
+                    builder = builder.add_root_certificate(ca);
+                }
+                let parameters = builder.build_rustls().map_err(|why| why.to_string())?;
+                if self.security == Security::Implicit {
+                    Tls::Wrapper(parameters)
+                } else {
+                    Tls::Required(parameters)
+                }
+            }
+        };
+        // A name with a dot: some relays refuse one without. Not this host's own: it is nobody's business.
+        let hello = ClientId::Domain(format!("sgwarden.{}", self.from.email.domain()));
+        let mut builder =
+            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(self.host.clone())
+                .port(self.port)
+                .tls(tls)
+                .hello_name(hello)
+                .timeout(Some(self.timeout));
+        if let (Some(user), Some(password)) = (&self.user, &self.password) {
+            builder = builder.credentials(Credentials::new(user.clone(), password.clone()));
+        }
+        Ok(builder.build())
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let pair: Vec<u8> = bytes.by_ref().take(2).collect();
+        let value = std::str::from_utf8(&pair)
+            .ok()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.extend(value);
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A file to attach.
+#[derive(Clone, Debug)]
+pub struct Attached<'a> {
+    /// ASCII and short: old clients show others as `ATT00001`.
+    pub name: String,
+    /// Its media type.
+    pub media_type: &'a str,
+    /// The file.
+    pub bytes: &'a [u8],
+}
+
+/// What a letter says and to whom.
+#[derive(Clone, Debug)]
+pub struct Draft<'a> {
+    /// Subject.
+    pub subject: &'a str,
+    /// Plain part.
+    pub text: &'a str,
+    /// HTML part.
+    pub html: &'a str,
+    /// Recipients.
+    pub to: &'a [String],
+    /// Copies.
+    pub cc: &'a [String],
+    /// Whom answers go to.
+    pub reply_to: Option<&'a str>,
+    /// What makes the Message-ID stable: run id and part.
+    pub id: &'a str,
+    /// The `Date` header.
+    pub date: DateTime<Utc>,
+    /// Files.
+    pub attachments: Vec<Attached<'a>>,
+}
+
+/// A composed letter: bytes and whom they still have to reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The envelope's sender.
+    pub from: String,
+    /// Recipients that have not accepted it.
+    pub left: Vec<String>,
+    /// Its Message-ID.
+    pub message_id: String,
+    /// Its subject, for people.
+    pub subject: String,
+    /// The message as it is sent.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
+}
+
+/// Composes a letter.
+///
+/// # Errors
+/// An address or a header cannot be written.
+pub fn compose(settings: &MailSettings, draft: &Draft<'_>) -> Result<Message, String> {
+    let mailbox = |text: &str| {
+        text.parse::<Mailbox>()
+            .map_err(|why| format!("\"{text}\": {why}"))
+    };
+    let message_id = format!("<{}@{}>", draft.id, settings.from.email.domain());
+    let mut builder = lettre::Message::builder()
+        .from(settings.from.clone())
+        .subject(draft.subject)
+        .date(std::time::SystemTime::from(draft.date))
+        .message_id(Some(message_id.clone()))
+        .raw_header(header("Auto-Submitted", "auto-generated"))
+        .raw_header(header("X-Auto-Response-Suppress", "All"));
+    let mut left = Vec::new();
+    for text in draft.to {
+        let to = mailbox(text)?;
+        left.push(to.email.to_string());
+        builder = builder.to(to);
+    }
+    for text in draft.cc {
+        let cc = mailbox(text)?;
+        left.push(cc.email.to_string());
+        builder = builder.cc(cc);
+    }
+    if let Some(reply_to) = draft.reply_to {
+        builder = builder.reply_to(mailbox(reply_to)?);
+    }
+    left.sort();
+    left.dedup();
+    let body = MultiPart::alternative()
+        .singlepart(SinglePart::plain(draft.text.to_owned()))
+        .singlepart(SinglePart::html(draft.html.to_owned()));
+    let mut mixed = MultiPart::mixed().multipart(body);
+    for file in &draft.attachments {
+        let kind = ContentType::parse(file.media_type)
+            .map_err(|why| format!("{}: {why}", file.media_type))?;
+        mixed =
+            mixed.singlepart(Attachment::new(file.name.clone()).body(file.bytes.to_vec(), kind));
+    }
+    let message = builder.multipart(mixed).map_err(|why| why.to_string())?;
+    Ok(Message {
+        from: settings.from.email.to_string(),
+        left,
+        message_id,
+        subject: draft.subject.to_owned(),
+        bytes: message.formatted(),
+    })
+}
+
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+/// What a refusal means for the next try.
+enum Next {
+    Again,
+    Never,
+}
+
+/// Sends a letter, one transaction a recipient: one that is refused costs the others nothing.
+/// Recipients that accepted are taken out of `message.left`.
+pub async fn send(
+    settings: &MailSettings,
+    message: &mut Message,
+    now: fn() -> DateTime<Utc>,
+) -> Vec<Receipt> {
+    let mut receipts: Vec<Receipt> = Vec::new();
+    let mut pending: Vec<(String, u32)> = message.left.iter().map(|to| (to.clone(), 0)).collect();
+    let mut waits = settings.waits.iter();
+    loop {
+        let mut again = Vec::new();
+        let mut wrong_password = None;
+        for (to, tries) in pending {
+            let tries = tries.saturating_add(1);
+            let (reply, error, next) = match &wrong_password {
+                // Repeats lock accounts.
+                Some(why) => (None, Some(String::clone(why)), Next::Never),
+                None => match one(settings, message, &to).await {
+                    Ok(reply) => (Some(reply), None, Next::Never),
+                    Err((why, next, login)) => {
+                        if login {
+                            wrong_password = Some(why.clone());
+                        }
+                        (None, Some(why), next)
+                    }
+                },
+            };
+            receipts.retain(|receipt| receipt.recipient != to);
+            receipts.push(Receipt {
+                recipient: to.clone(),
+                relay: settings.relay(),
+                message_id: message.message_id.clone(),
+                at: now().to_rfc3339_opts(SecondsFormat::Secs, true),
+                reply,
+                error,
+                tries,
+            });
+            if matches!(next, Next::Again) {
+                again.push((to, tries));
+            }
+        }
+        let Some(wait) = waits.next().filter(|_| !again.is_empty()) else {
+            break;
+        };
+        tokio::time::sleep(*wait).await;
+        pending = again;
+    }
+    message
+        .left
+        .retain(|to| !receipts.iter().any(|r| r.recipient == *to && r.accepted()));
+    receipts
+}
+
+async fn one(
+    settings: &MailSettings,
+    message: &Message,
+    to: &str,
+) -> Result<String, (String, Next, bool)> {
+    let never = |why: String| (why, Next::Never, false);
+    let address = |text: &str| {
+        text.parse::<Address>()
+            .map_err(|why| never(format!("{text}: {why}")))
+    };
+    let envelope = Envelope::new(Some(address(&message.from)?), vec![address(to)?])
+        .map_err(|why| never(why.to_string()))?;
+    let transport = settings.transport().map_err(never)?;
+    let sent = tokio::time::timeout(
+        settings.timeout,
+        transport.send_raw(&envelope, &message.bytes),
+    );
+    match sent.await {
+        Ok(Ok(response)) => {
+            let text: Vec<&str> = response.message().collect();
+            Ok(format!("{} {}", response.code(), text.join(" ")))
+        }
+        Ok(Err(why)) => {
+            let mut told = format!(
+                "{} refused or lost a letter to {to}: {why}",
+                settings.relay()
+            );
+            let mut source = std::error::Error::source(&why);
+            while let Some(cause) = source {
+                let text = cause.to_string();
+                if !told.contains(&text) {
+                    told.push_str(": ");
+                    told.push_str(&text);
+                }
+                source = cause.source();
+            }
+            let code = why.status().map(|code| code.to_string());
+            let login = matches!(code.as_deref(), Some("535" | "534" | "538" | "526"));
+            // Neither transient nor permanent: refused connections, time-outs, broken pipes.
+            let final_one = why.is_permanent() || why.is_tls() || why.is_client();
+            Err((
+                told,
+                if final_one { Next::Never } else { Next::Again },
+                login,
+            ))
+        }
+        Err(_) => Err((
+            format!(
+                "{} did not take a letter to {to} within {} s",
+                settings.relay(),
+                settings.timeout.as_secs()
+            ),
+            Next::Again,
+            false,
+        )),
+    }
+}
+
+/// The attachments that fit, and the names of those that do not: the largest are left off.
+pub fn fitting<'a>(mut files: Vec<Attached<'a>>) -> (Vec<Attached<'a>>, Vec<String>) {
+    let mut left_off = Vec::new();
+    while files.iter().map(|file| file.bytes.len()).sum::<usize>() > MOST_ATTACHED {
+        let largest = files
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, file)| file.bytes.len());
+        let Some((at, _)) = largest else { break };
+        left_off.push(files.remove(at).name);
+    }
+    (files, left_off)
+}

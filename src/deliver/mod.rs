@@ -1,0 +1,39 @@
+//! Delivery: what was accepted by whom, what was not. Sees no cloud and no policy.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `mail` | composing and sending mail |
+//!
+//! To add a channel: `NAME.rs`, its table in `config/schedule.rs`, a fake beside `sim/smtp.rs`.
+
+pub mod mail;
+
+pub use mail::{MailSettings, Message};
+
+use serde::{Deserialize, Serialize};
+
+/// What became of a letter to one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Whom it is for.
+    pub recipient: String,
+    /// Host and port of the relay.
+    pub relay: String,
+    /// The letter's Message-ID: receivers drop repeats by it.
+    pub message_id: String,
+    /// When the last try ended, RFC 3339 UTC.
+    pub at: String,
+    /// The relay's answer after it took the message: accepted, which is not delivered.
+    pub reply: Option<String>,
+    /// Why it was not accepted.
+    pub error: Option<String>,
+    /// Tries made.
+    pub tries: u32,
+}
+
+impl Receipt {
+    /// Whether the relay took it.
+    pub fn accepted(&self) -> bool {
+        self.reply.is_some()
+    }
+}

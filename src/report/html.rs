@@ -1,0 +1,132 @@
+//! `report.html`: one file, no script, nothing fetched from anywhere.
+
+use super::csv::{rule_text, traffic_text};
+use super::view::{View, percent, visible};
+use super::{RenderError, Renderer};
+use crate::model::{Artifact, Language, RegionStatus, RunRecord};
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+
+/// Renders it.
+#[derive(Debug)]
+pub(super) struct Html;
+
+/// Findings in the page: a browser that opens a hundred thousand rows helps nobody.
+const MOST: usize = 2000;
+
+impl Renderer for Html {
+    fn render(&self, record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
+        let view = View::new(record);
+        let words = &view.words;
+        let header = &record.header;
+        let all = view.findings();
+        let findings: Vec<_> = all
+            .iter()
+            .take(MOST)
+            .map(|f| {
+                context! {
+                    severity => f.severity.as_str(),
+                    severity_word => words.get(&format!("severity.{}", f.severity.as_str())),
+                    verdict => f.verdict.as_str(),
+                    verdict_word => words.get(&format!("verdict.{}", f.verdict.as_str())),
+                    state => words.get(&format!("state.{}", f.state.as_str())),
+                    region => f.region.as_str(), group => f.group_id.as_str(), name => visible(&f.group_name),
+                    check => f.check.as_str(), account => f.account.as_str(),
+                    first_seen => view.local(&f.first_seen),
+                    sentence => view.sentence(f),
+                    exposed => f.exposed.iter().map(|run| context! {
+                        what => view.what(run), whom => view.whom(run), share => percent(&run.share),
+                    }).collect::<Vec<_>>(),
+                    rules => f.rules.iter().map(|r| context! {
+                        id => visible(&r.rule_id), priority => visible(&r.priority),
+                        protocol => visible(&r.protocol), ports => visible(&r.port_range),
+                        source => visible(&r.source), reach => view.number(&r.addresses),
+                        in_cut => r.in_cut, held => r.held.join(", "),
+                        description => visible(&r.description),
+                        unreadable => visible(&r.unreadable.join("; ")),
+                    }).collect::<Vec<_>>(),
+                }
+            })
+            .collect();
+        let regions: Vec<_> = record
+            .coverage
+            .regions
+            .iter()
+            .map(|r| {
+                let status = match r.status {
+                    RegionStatus::Ok => "ok",
+                    RegionStatus::Failed => "failed",
+                    RegionStatus::Skipped => "skipped",
+                };
+                context! {
+                    account => r.account.as_str(), region => r.region.as_str(), status => status,
+                    status_word => words.get(&format!("status.{status}")),
+                    listed => r.groups_listed, read => r.groups_read, vanished => r.groups_vanished,
+                    rules_listed => r.rules_listed, rules_read => r.rules_read, requests => r.requests,
+                    error => r.error.as_ref().map(|e| format!("{} {} {}: {}", e.action, e.code, e.request_id, visible(&e.message))),
+                    warnings => r.warnings.iter().map(|w| visible(w)).collect::<Vec<_>>(),
+                }
+            })
+            .collect();
+        let changes: Vec<_> = record
+            .changes
+            .iter()
+            .map(|c| {
+                context! {
+                    outcome => c.outcome.as_str(),
+                    outcome_word => words.get(&format!("outcome.{}", c.outcome.as_str())),
+                    region => c.region.as_str(), group => c.group_id.as_str(), name => visible(&c.group_name),
+                    sentence => view.change(c), rule => visible(&rule_text(&c.rule)),
+                    closed => traffic_text(&c.traffic_closed), opened => traffic_text(&c.traffic_opened),
+                    request_id => c.request_id.as_deref(), undo => visible(&super::undo::command(&c.undo)),
+                }
+            })
+            .collect();
+        let held: Vec<_> = record
+            .held
+            .iter()
+            .map(|h| {
+                context! {
+                    region => h.region.as_str(), group => h.group_id.as_str(), rules => h.rules.join(" "),
+                    reasons => h.reasons.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", "),
+                    detail => visible(&h.detail),
+                }
+            })
+            .collect();
+        let cut = (all.len() > MOST).then(|| {
+            words.say(
+                "note.cut_html",
+                &[("n", &MOST.to_string()), ("total", &all.len().to_string())],
+            )
+        });
+        let context = context! {
+            w => words.all(),
+            lang => match header.language { Language::En => "en", Language::ZhCn => "zh-CN", Language::ZhTw => "zh-TW" },
+            word => view.word(), counts => view.counts(),
+            headline => words.get(if !header.complete { "headline.incomplete" } else if header.totals.exposed > 0 { "headline.fail" } else { "headline.clean" }),
+            tone => if !header.complete { "bad" } else if header.totals.exposed > 0 { "fail" } else { "good" },
+            incomplete => !header.complete,
+            reasons => header.incomplete_reasons.iter().map(|r| visible(r)).collect::<Vec<_>>(),
+            header => Value::from(Serde(header)), findings => findings, regions => regions, changes => changes, held => held,
+            cut => cut, unseen => view.unseen(),
+            started => view.local(&header.times.started), read => view.local(&header.times.read),
+            zone => words.say("note.zone", &[("zone", view.zone())]),
+            nothing => words.get(if header.complete { "note.no_findings_complete" } else { "note.no_findings_incomplete" }),
+            resolved => record.resolved.iter().map(|f| words.say("sentence.resolved", &[("name", &format!("{} ({})", f.group_id, visible(&f.group_name))), ("check", &f.check)])).collect::<Vec<_>>(),
+        };
+        let error = RenderError::of("report.html");
+        let mut environment = super::environment().map_err(|why| error(&why))?;
+        environment
+            .add_template("report.html", include_str!("../../templates/report.html"))
+            .map_err(|why| error(&why))?;
+        let text = environment
+            .get_template("report.html")
+            .and_then(|template| template.render(context))
+            .map_err(|why| error(&why))?;
+        Ok(vec![Artifact {
+            name: "report.html".to_owned(),
+            media_type: "text/html; charset=utf-8",
+            bytes: text.into_bytes(),
+        }])
+    }
+}

@@ -1,0 +1,274 @@
+//! The mail: verdict first in the subject, the whole message in the plain part, HTML that survives
+//! Word. No lists of addresses in the subject, and a body that no client cuts off.
+
+use super::RenderError;
+use super::view::{View, visible};
+use crate::model::{
+    ChangeKind, DeliverySettings, Finding, FindingState, Outcome, RunRecord, Verdict,
+};
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+use serde::Serialize;
+
+/// A letter without its recipients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// One line.
+    pub subject: String,
+    /// The plain part: everything.
+    pub text: String,
+    /// The HTML part: the same.
+    pub html: String,
+}
+
+/// Findings in a letter: clients cut bodies beyond about 100 KB.
+const MOST_FINDINGS: usize = 20;
+/// Lines of other kinds.
+const MOST_LINES: usize = 20;
+
+/// Whether a letter is wanted. INCOMPLETE and a change that is not verified go to everyone whatever
+/// `when` says.
+pub fn wanted(when: &str, record: &RunRecord) -> bool {
+    let failed =
+        !record.header.complete || record.changes.iter().any(crate::model::Change::is_broken);
+    let found = record
+        .findings
+        .iter()
+        .any(|finding| finding.verdict != Verdict::Waived);
+    match when {
+        _ if failed => true,
+        "findings" => found,
+        "new" => record.findings.iter().any(|finding| {
+            matches!(finding.state, FindingState::New | FindingState::Reopened)
+                && finding.verdict != Verdict::Waived
+        }),
+        "changes" => !record.changes.is_empty(),
+        "failures" => false,
+        _ => true,
+    }
+}
+
+#[derive(Serialize)]
+struct Line {
+    severity: String,
+    color: &'static str,
+    verdict: String,
+    state: String,
+    group: String,
+    name: String,
+    region: String,
+    sentence: String,
+    explain: String,
+}
+
+/// Writes the letter.
+///
+/// # Errors
+/// A template is wrong: a bug.
+pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter, RenderError> {
+    let view = View::new(record);
+    let words = &view.words;
+    let header = &record.header;
+    let subject = subject(&view);
+    let all = view.findings();
+    let judged = |finding: &&&Finding| finding.verdict != Verdict::Undetermined;
+    let first: Vec<Line> = all
+        .iter()
+        .filter(judged)
+        .take(MOST_FINDINGS)
+        .map(|finding| line(&view, finding))
+        .collect();
+    let unjudged: Vec<String> = all
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Undetermined)
+        .take(MOST_LINES)
+        .map(|finding| {
+            format!(
+                "{} {} ({}): {}",
+                finding.region,
+                finding.group_id,
+                visible(&finding.group_name),
+                view.sentence(finding)
+            )
+        })
+        .collect();
+    let total = all.iter().filter(judged).count();
+    let more = (total > MOST_FINDINGS).then(|| {
+        words.say(
+            "note.cut_mail",
+            &[
+                ("n", &MOST_FINDINGS.to_string()),
+                ("total", &total.to_string()),
+            ],
+        )
+    });
+    let broken: Vec<String> = record
+        .changes
+        .iter()
+        .take(MOST_LINES)
+        .map(|change| {
+            format!(
+                "{} {}: {}",
+                change.region,
+                change.group_id,
+                view.change(change)
+            )
+        })
+        .collect();
+    let held: Vec<String> = record
+        .held
+        .iter()
+        .take(MOST_LINES)
+        .map(|held| {
+            format!(
+                "{} {} {}: {}",
+                held.region,
+                held.group_id,
+                held.rules.join(" "),
+                visible(&held.detail)
+            )
+        })
+        .collect();
+    let undo = record
+        .changes
+        .iter()
+        .any(|change| change.kind == ChangeKind::Revoke && change.outcome == Outcome::Verified)
+        .then(|| format!("sgwarden rollback {}", header.run));
+    let regions = {
+        let failed = view.failed_regions();
+        failed.into_iter().take(MOST_LINES).collect::<Vec<_>>()
+    };
+    let context = context! {
+        w => words.all(),
+        subject => subject.as_str(),
+        word => view.word(),
+        incomplete => !header.complete,
+        exposed => header.totals.exposed,
+        counts => view.counts(),
+        headline => words.get(if !header.complete { "headline.incomplete" } else if header.totals.exposed > 0 { "headline.fail" } else { "headline.clean" }),
+        band => if !header.complete { "#b91c1c" } else if header.totals.exposed > 0 { "#b45309" } else { "#15803d" },
+        reasons => header.incomplete_reasons.iter().take(MOST_LINES).map(|r| visible(r)).collect::<Vec<_>>(),
+        run => header.run.as_str(),
+        schedule => header.schedule.as_str(),
+        account => header.identity.account.as_str(),
+        identity => header.identity.arn.as_str(),
+        started => view.local(&header.times.started),
+        zone => words.say("note.zone", &[("zone", view.zone())]),
+        groups => view.number(&header.groups.to_string()),
+        rules => view.number(&header.rules.to_string()),
+        mode => header.mode.as_str(),
+        first => Value::from(Serde(&first)),
+        more => more,
+        unjudged => unjudged,
+        regions => regions,
+        changes => broken,
+        change_count => record.changes.len(),
+        change_lead => words.say("change.lead", &[("n", &record.changes.len().to_string())]),
+        held => held,
+        undo => undo.as_ref().map(|command| words.say("change.undo", &[("command", command)])),
+        sessions => words.get("change.sessions"),
+        resolved => record.resolved.iter().take(MOST_LINES).map(|f| words.say("sentence.resolved", &[("name", &format!("{} ({})", f.group_id, visible(&f.group_name))), ("check", &f.check)])).collect::<Vec<_>>(),
+        unseen => view.unseen(),
+        location => delivery.location.as_str(),
+        sha256 => delivery.manifest_sha256.as_str(),
+        automatic => words.say("note.automatic", &[("tool", &header.tool)]),
+        lang => match header.language { crate::model::Language::En => "en", crate::model::Language::ZhCn => "zh-CN", crate::model::Language::ZhTw => "zh-TW" },
+    };
+    let error = RenderError::of("the mail");
+    let mut environment = super::environment().map_err(|why| error(&why))?;
+    let mut render = |name: &'static str, source: &'static str| -> Result<String, RenderError> {
+        environment
+            .add_template(name, source)
+            .map_err(|why| error(&why))?;
+        environment
+            .get_template(name)
+            .and_then(|t| t.render(&context))
+            .map_err(|why| error(&why))
+    };
+    let text = render("mail.txt", include_str!("../../templates/mail.txt"))?;
+    let html = render("mail.html", include_str!("../../templates/mail.html"))?;
+    Ok(Letter {
+        subject,
+        text,
+        html,
+    })
+}
+
+/// `[sgwarden] FAIL 3 new, 12 open - <account> - 2026-11-24`
+fn subject(view: &View<'_>) -> String {
+    let words = &view.words;
+    let header = &view.record.header;
+    let mut parts = Vec::new();
+    for (state, key) in [
+        (FindingState::New, "count.new"),
+        (FindingState::Reopened, "count.reopened"),
+        (FindingState::Open, "count.open"),
+    ] {
+        let n = view.in_state(state);
+        if n > 0 {
+            parts.push(words.say(key, &[("n", &n.to_string())]));
+        }
+    }
+    if header.totals.undetermined > 0 {
+        parts.push(words.say(
+            "count.undetermined",
+            &[("n", &header.totals.undetermined.to_string())],
+        ));
+    }
+    let changed = view
+        .record
+        .changes
+        .iter()
+        .filter(|c| c.outcome == Outcome::Verified)
+        .count();
+    if changed > 0 {
+        parts.push(words.say("count.changed", &[("n", &changed.to_string())]));
+    }
+    let date: String = view.local(&header.times.started).chars().take(10).collect();
+    let counts = if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", parts.join(", "))
+    };
+    let word = if !header.complete {
+        "INCOMPLETE"
+    } else if view
+        .record
+        .changes
+        .iter()
+        .any(crate::model::Change::is_broken)
+    {
+        "CHANGE NOT VERIFIED"
+    } else if header.totals.exposed > 0 {
+        "FAIL"
+    } else {
+        "OK"
+    };
+    format!(
+        "[sgwarden] {word}{counts} - {} - {date}",
+        header.identity.account
+    )
+}
+
+fn line(view: &View<'_>, finding: &Finding) -> Line {
+    let words = &view.words;
+    Line {
+        severity: words.get(&format!("severity.{}", finding.severity.as_str())),
+        color: match finding.severity {
+            crate::model::Severity::Critical => "#991b1b",
+            crate::model::Severity::High => "#c2410c",
+            crate::model::Severity::Medium => "#a16207",
+            crate::model::Severity::Low => "#1d4ed8",
+        },
+        verdict: words.get(&format!("verdict.{}", finding.verdict.as_str())),
+        state: words.get(&format!("state.{}", finding.state.as_str())),
+        group: finding.group_id.as_str().to_owned(),
+        name: visible(&finding.group_name),
+        region: finding.region.as_str().to_owned(),
+        sentence: view.sentence(finding),
+        explain: format!(
+            "sgwarden explain {} --region {}",
+            finding.group_id, finding.region
+        ),
+    }
+}

@@ -1,0 +1,461 @@
+//! What several renderers say: the headline, a finding in plain words, local times. Names and
+//! descriptions are an attacker's text and are made visible here, once.
+
+use super::lang::Words;
+use crate::model::{
+    Change, ExposedRun, Family, Finding, FindingState, Protocol, RegionStatus, RunRecord, Verdict,
+};
+use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+
+/// A record with its words.
+#[derive(Debug)]
+pub struct View<'r> {
+    /// The record.
+    pub record: &'r RunRecord,
+    /// The words.
+    pub words: Words,
+    zone: Tz,
+}
+
+/// Control characters, bidirectional overrides and invisible characters as `\u{...}`.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if hidden {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// What stands in a person's mind for a port.
+fn service(protocol: Protocol, ports: &str) -> Option<&'static str> {
+    match (protocol, ports) {
+        (Protocol::Tcp, "22") => Some("SSH"),
+        (Protocol::Tcp, "3389") => Some("RDP"),
+        _ => None,
+    }
+}
+
+impl<'r> View<'r> {
+    /// Of a record, in its language and zone.
+    pub fn new(record: &'r RunRecord) -> Self {
+        Self {
+            record,
+            words: Words::new(record.header.language),
+            zone: record.header.times.timezone.parse().unwrap_or(Tz::UTC),
+        }
+    }
+
+    /// The findings, gravest first: by severity, reach, account, region, group.
+    pub fn findings(&self) -> Vec<&'r Finding> {
+        let mut out: Vec<&Finding> = self.record.findings.iter().collect();
+        out.sort_by(|a, b| {
+            (
+                b.severity,
+                a.reach,
+                rank(a.verdict),
+                &a.account,
+                &a.region,
+                &a.group_id,
+                &a.check,
+            )
+                .cmp(&(
+                    a.severity,
+                    b.reach,
+                    rank(b.verdict),
+                    &b.account,
+                    &b.region,
+                    &b.group_id,
+                    &b.check,
+                ))
+        });
+        out
+    }
+
+    /// `INCOMPLETE`, `FAIL`, `OK`.
+    pub fn word(&self) -> String {
+        let header = &self.record.header;
+        self.words.get(if !header.complete {
+            "word.incomplete"
+        } else if header.totals.exposed > 0 {
+            "word.fail"
+        } else {
+            "word.ok"
+        })
+    }
+
+    /// The counts in a line, such as `3 exposed, 1 undetermined`.
+    pub fn counts(&self) -> String {
+        let totals = &self.record.header.totals;
+        let parts: Vec<String> = [
+            ("count.exposed", totals.exposed),
+            ("count.undetermined", totals.undetermined),
+            ("count.managed", totals.managed),
+            ("count.waived", totals.waived),
+        ]
+        .into_iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(key, n)| self.words.say(key, &[("n", &n.to_string())]))
+        .collect();
+        if parts.is_empty() {
+            self.words.get("headline.nothing")
+        } else {
+            parts.join(&self.words.get("count.list"))
+        }
+    }
+
+    /// How many findings are in that state and exposed.
+    pub fn in_state(&self, state: FindingState) -> usize {
+        self.record
+            .findings
+            .iter()
+            .filter(|finding| finding.state == state && finding.verdict == Verdict::Exposed)
+            .count()
+    }
+
+    /// An RFC 3339 time in the schedule's zone, as people read it.
+    pub fn local(&self, utc: &str) -> String {
+        self.local_naive(utc).map_or_else(
+            || utc.to_owned(),
+            |time| time.format("%Y-%m-%d %H:%M").to_string(),
+        )
+    }
+
+    /// The same as a date and time without zone, for Excel.
+    pub fn local_naive(&self, utc: &str) -> Option<NaiveDateTime> {
+        utc.parse::<DateTime<Utc>>()
+            .ok()
+            .map(|time| time.with_timezone(&self.zone).naive_local())
+    }
+
+    /// The zone's name.
+    pub fn zone(&self) -> &str {
+        self.zone.name()
+    }
+
+    /// A number with separators, or in words from a million on.
+    pub fn number(&self, digits: &str) -> String {
+        let Ok(n) = digits.parse::<u128>() else {
+            return digits.to_owned();
+        };
+        for (key, unit) in [
+            ("number.trillion", 1_000_000_000_000u128),
+            ("number.billion", 1_000_000_000),
+            ("number.million", 1_000_000),
+        ] {
+            if n >= unit {
+                let tenths = n.saturating_mul(10) / unit;
+                if tenths > 100_000 {
+                    // IPv6: nobody reads such a number.
+                    return format!("2^{}", 127u32.saturating_sub(n.leading_zeros()));
+                }
+                let text = if tenths % 10 == 0 {
+                    (tenths / 10).to_string()
+                } else {
+                    format!("{}.{}", tenths / 10, tenths % 10)
+                };
+                return self.words.say(key, &[("n", &text)]);
+            }
+        }
+        let separator = self.words.get("number.thousand_separator");
+        let mut out = String::new();
+        let text = n.to_string();
+        for (at, digit) in text.chars().enumerate() {
+            if at > 0 && (text.len() - at) % 3 == 0 {
+                out.push_str(&separator);
+            }
+            out.push(digit);
+        }
+        out
+    }
+
+    /// `TCP 22 (SSH)`
+    pub fn what(&self, run: &ExposedRun) -> String {
+        let protocol = run.protocol.as_str().to_ascii_uppercase();
+        let key = match run.ports.as_str() {
+            "" => "what.no_ports",
+            "1-65535" => "what.all_ports_label",
+            _ if service(run.protocol, &run.ports).is_some() => "what.named_label",
+            _ => "what.ports",
+        };
+        let service = service(run.protocol, &run.ports).unwrap_or_default();
+        self.words.say(
+            key,
+            &[
+                ("protocol", &protocol),
+                ("ports", &run.ports),
+                ("service", service),
+            ],
+        )
+    }
+
+    /// `the whole IPv4 internet (3.7 billion addresses)`
+    pub fn whom(&self, run: &ExposedRun) -> String {
+        let family = match run.family {
+            Family::Ipv4 => "IPv4",
+            Family::Ipv6 => "IPv6",
+        };
+        let n = self.number(&run.addresses);
+        let key = match run.share.as_str() {
+            "1.0000" => "whom.whole",
+            "0.0000" if run.addresses == "1" => "whom.one",
+            "0.0000" => "whom.some",
+            _ => "whom.part",
+        };
+        self.words.say(
+            key,
+            &[
+                ("family", family),
+                ("n", &n),
+                ("share", &percent(&run.share)),
+            ],
+        )
+    }
+
+    /// A finding in a sentence or a few: one for each distinct exposure, the rules once.
+    pub fn sentence(&self, finding: &Finding) -> String {
+        let rules = self.rules(finding);
+        let what = self.exposed(finding);
+        let reason = finding.reason.as_deref().map(visible).unwrap_or_default();
+        let (what, whom) = what;
+        match finding.verdict {
+            Verdict::Undetermined if what.is_empty() => self
+                .words
+                .say("sentence.undetermined_bare", &[("reason", &reason)]),
+            Verdict::Undetermined => self.words.say(
+                "sentence.undetermined",
+                &[("what", &what), ("whom", &whom), ("reason", &reason)],
+            ),
+            Verdict::Managed => self.words.say(
+                "sentence.managed",
+                &[("what", &what), ("whom", &whom), ("rules", &rules)],
+            ),
+            Verdict::Waived => {
+                let waiver = finding.waiver.as_ref();
+                let part = |f: fn(&crate::model::WaiverNote) -> &str| {
+                    waiver.map(|w| visible(f(w))).unwrap_or_default()
+                };
+                self.words.say(
+                    "sentence.waived",
+                    &[
+                        ("what", &what),
+                        ("whom", &whom),
+                        ("rules", &rules),
+                        ("approved_by", &part(|w| &w.approved_by)),
+                        ("owner", &part(|w| &w.owner)),
+                        ("expires", &part(|w| &w.expires)),
+                        ("reason", &part(|w| &w.reason)),
+                    ],
+                )
+            }
+            Verdict::Exposed | Verdict::Compliant if rules.is_empty() => self.words.say(
+                "sentence.exposed_no_rules",
+                &[("what", &what), ("whom", &whom)],
+            ),
+            Verdict::Exposed | Verdict::Compliant => self.words.say(
+                "sentence.exposed",
+                &[("what", &what), ("whom", &whom), ("rules", &rules)],
+            ),
+        }
+    }
+
+    /// What is open, and to whom, over all runs of the finding.
+    fn exposed(&self, finding: &Finding) -> (String, String) {
+        let list = self.words.get("count.list");
+        let mut what: Vec<String> = Vec::new();
+        let mut whom: Vec<String> = Vec::new();
+        for run in &finding.exposed {
+            for (text, into) in [(self.what(run), &mut what), (self.whom(run), &mut whom)] {
+                if !into.contains(&text) {
+                    into.push(text);
+                }
+            }
+        }
+        const MOST: usize = 4;
+        let short = |parts: Vec<String>| {
+            let more = parts.len().saturating_sub(MOST);
+            let mut text = parts.into_iter().take(MOST).collect::<Vec<_>>().join(&list);
+            if more > 0 {
+                text.push_str(&list);
+                text.push_str(&self.words.say("count.more", &[("n", &more.to_string())]));
+            }
+            text
+        };
+        (short(what), short(whom))
+    }
+
+    /// The rules that a finding rests on, the first three.
+    fn rules(&self, finding: &Finding) -> String {
+        let list = self.words.get("count.list");
+        let readable: Vec<String> = finding
+            .rules
+            .iter()
+            .filter(|rule| rule.unreadable.is_empty())
+            .map(|rule| {
+                let id = if rule.rule_id.is_empty() {
+                    self.words.get("sentence.no_rule_id")
+                } else {
+                    rule.rule_id.clone()
+                };
+                self.words.say(
+                    "sentence.rule_item",
+                    &[
+                        ("id", &visible(&id)),
+                        ("source", &visible(&rule.source)),
+                        ("priority", &visible(&rule.priority)),
+                    ],
+                )
+            })
+            .collect();
+        if readable.is_empty() {
+            return String::new();
+        }
+        const MOST: usize = 3;
+        let more = readable.len().saturating_sub(MOST);
+        let key = if readable.len() == 1 {
+            "sentence.rule.one"
+        } else {
+            "sentence.rule.other"
+        };
+        let mut text = readable
+            .into_iter()
+            .take(MOST)
+            .collect::<Vec<_>>()
+            .join(&list);
+        if more > 0 {
+            text = self.words.say(
+                "sentence.and_more",
+                &[("first", &text), ("n", &more.to_string())],
+            );
+        }
+        self.words.say(key, &[("list", &text)])
+    }
+
+    /// A change in a sentence.
+    pub fn change(&self, change: &Change) -> String {
+        let field = |name: &str| {
+            change
+                .rule
+                .get(name)
+                .map(|v| visible(v))
+                .unwrap_or_default()
+        };
+        let first = |names: [&str; 4]| {
+            names
+                .iter()
+                .map(|name| field(name))
+                .find(|v| !v.is_empty())
+                .unwrap_or_default()
+        };
+        let source = first([
+            "SourceCidrIp",
+            "Ipv6SourceCidrIp",
+            "SourcePrefixListId",
+            "SourceGroupId",
+        ]);
+        let key = format!(
+            "change.{}.{}",
+            change.kind.as_str(),
+            change.outcome.as_str()
+        );
+        let ports = first(["PortRange", "PortRangeListId", "", ""]);
+        self.words.say(
+            &key,
+            &[
+                ("rule", &field("SecurityGroupRuleId")),
+                ("source", &source),
+                ("protocol", &field("IpProtocol")),
+                ("ports", &ports),
+                ("priority", &field("Priority")),
+                (
+                    "error",
+                    &change.error.as_deref().map(visible).unwrap_or_default(),
+                ),
+            ],
+        )
+    }
+
+    /// What this run did not look at, in sentences.
+    pub fn unseen(&self) -> Vec<String> {
+        let mut out = vec![
+            self.words.get("note.unseen_nat"),
+            self.words.get("note.unseen_identity"),
+            self.words.get("note.unseen_egress"),
+            self.words.get("note.unseen_reach"),
+        ];
+        let scope = &self.record.header.scope;
+        let left: Vec<String> = scope
+            .exclude_regions
+            .iter()
+            .chain(&self.record.coverage.excluded_groups)
+            .cloned()
+            .collect();
+        if !left.is_empty() {
+            out.push(self.words.say(
+                "note.unseen_excluded",
+                &[("list", &visible(&left.join(&self.words.get("count.list"))))],
+            ));
+        }
+        out
+    }
+
+    /// Regions that were not read in full.
+    pub fn failed_regions(&self) -> Vec<String> {
+        self.record
+            .coverage
+            .regions
+            .iter()
+            .filter(|region| region.status == RegionStatus::Failed)
+            .map(|region| match &region.error {
+                Some(error) => self.words.say(
+                    "note.region_failed",
+                    &[
+                        ("account", region.account.as_str()),
+                        ("region", region.region.as_str()),
+                        ("action", &error.action),
+                        ("code", &error.code),
+                        ("message", &visible(&error.message)),
+                    ],
+                ),
+                None => self.words.say(
+                    "note.region_failed_bare",
+                    &[
+                        ("account", region.account.as_str()),
+                        ("region", region.region.as_str()),
+                    ],
+                ),
+            })
+            .collect()
+    }
+}
+
+fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Exposed => 0,
+        Verdict::Undetermined => 1,
+        Verdict::Managed => 2,
+        Verdict::Waived => 3,
+        Verdict::Compliant => 4,
+    }
+}
+
+/// `0.9871` as `98.7%`.
+pub fn percent(share: &str) -> String {
+    let digits: String = share.chars().filter(char::is_ascii_digit).collect();
+    let Ok(n) = digits.parse::<u32>() else {
+        return share.to_owned();
+    };
+    if n == 0 {
+        return "<0.01%".to_owned();
+    }
+    if n < 100 {
+        return format!("0.{n:02}%");
+    }
+    format!("{}.{}%", n / 100, (n / 10) % 10)
+}

@@ -1,0 +1,845 @@
+//! `report.xlsx`. Every text is written as text, never as a formula; the same record gives the same
+//! bytes, so the file's own dates are the run's.
+
+use super::csv::{rule_text, traffic_text};
+use super::view::{View, percent, visible};
+use super::{RenderError, Renderer};
+use crate::model::{Artifact, FindingState, Outcome, RegionStatus, RunRecord, Severity, Verdict};
+use rust_xlsxwriter::{
+    Color, DocProperties, ExcelDateTime, Format, FormatAlign, FormatBorder, Workbook, Worksheet,
+    XlsxError,
+};
+
+/// Renders it.
+#[derive(Debug)]
+pub(super) struct Xlsx;
+
+/// Rows of one sheet that hold findings; Excel ends at 1,048,576.
+const MOST_ROWS: usize = 1_000_000;
+
+impl Renderer for Xlsx {
+    fn render(&self, record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
+        let bytes =
+            workbook(&View::new(record)).map_err(|why| RenderError::of("report.xlsx")(&why))?;
+        Ok(vec![Artifact {
+            name: "report.xlsx".to_owned(),
+            media_type: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            bytes,
+        }])
+    }
+}
+
+struct Styles {
+    title: Format,
+    header: Format,
+    text: Format,
+    label: Format,
+    date: Format,
+    number: Format,
+    section: Format,
+    band_bad: Format,
+    band_fail: Format,
+    band_ok: Format,
+    note: Format,
+}
+
+const INK: u32 = 0x001F_2937;
+const LINE: u32 = 0x00D1_D5DB;
+
+fn base() -> Format {
+    Format::new()
+        .set_font_name("Arial")
+        .set_font_size(10)
+        .set_font_color(Color::RGB(INK))
+        .set_align(FormatAlign::Top)
+}
+
+impl Styles {
+    fn new() -> Self {
+        let cell = || {
+            base()
+                .set_border_bottom(FormatBorder::Hair)
+                .set_border_color(Color::RGB(LINE))
+        };
+        let band = |color: u32| {
+            base()
+                .set_bold()
+                .set_font_size(13)
+                .set_font_color(Color::RGB(0x00FF_FFFF))
+                .set_background_color(Color::RGB(color))
+                .set_align(FormatAlign::VerticalCenter)
+                .set_text_wrap()
+        };
+        Self {
+            title: base().set_bold().set_font_size(18),
+            header: base()
+                .set_bold()
+                .set_font_color(Color::RGB(0x00FF_FFFF))
+                .set_background_color(Color::RGB(0x0037_4151))
+                .set_align(FormatAlign::VerticalCenter)
+                .set_text_wrap(),
+            text: cell().set_text_wrap(),
+            label: cell().set_bold().set_text_wrap(),
+            date: cell()
+                .set_num_format("yyyy-mm-dd hh:mm")
+                .set_align(FormatAlign::Left),
+            number: cell().set_num_format("#,##0"),
+            section: base()
+                .set_bold()
+                .set_font_size(12)
+                .set_border_bottom(FormatBorder::Medium)
+                .set_border_color(Color::RGB(0x0037_4151)),
+            band_bad: band(0x00B9_1C1C),
+            band_fail: band(0x00B4_5309),
+            band_ok: band(0x0015_803D),
+            note: base()
+                .set_italic()
+                .set_font_color(Color::RGB(0x006B_7280))
+                .set_text_wrap(),
+        }
+    }
+
+    fn severity(&self, severity: Severity) -> Format {
+        let (ink, fill) = match severity {
+            Severity::Critical => (0x007F_1D1D, 0x00FE_CACA),
+            Severity::High => (0x009A_3412, 0x00FF_EDD5),
+            Severity::Medium => (0x0085_4D0E, 0x00FE_F9C3),
+            Severity::Low => (0x001E_40AF, 0x00DB_EAFE),
+        };
+        self.text
+            .clone()
+            .set_bold()
+            .set_font_color(Color::RGB(ink))
+            .set_background_color(Color::RGB(fill))
+    }
+
+    fn verdict(&self, verdict: Verdict) -> Format {
+        let (ink, fill) = match verdict {
+            Verdict::Exposed => (0x007F_1D1D, 0x00FE_CACA),
+            Verdict::Undetermined => (0x006B_21A8, 0x00F3_E8FF),
+            Verdict::Managed | Verdict::Waived => (0x0037_4151, 0x00E5_E7EB),
+            Verdict::Compliant => (0x0016_6534, 0x00DC_FCE7),
+        };
+        self.text
+            .clone()
+            .set_bold()
+            .set_font_color(Color::RGB(ink))
+            .set_background_color(Color::RGB(fill))
+    }
+
+    fn outcome(&self, outcome: Outcome) -> Format {
+        match outcome {
+            Outcome::Verified | Outcome::AlreadyGone => self.verdict(Verdict::Compliant),
+            Outcome::Drifted => self.verdict(Verdict::Undetermined),
+            Outcome::Refused | Outcome::Failed | Outcome::Unknown => self.verdict(Verdict::Exposed),
+        }
+    }
+}
+
+/// A sheet with a cursor.
+struct Sheet<'w> {
+    sheet: &'w mut Worksheet,
+    row: u32,
+}
+
+impl Sheet<'_> {
+    fn text(&mut self, column: u16, text: &str, format: &Format) -> Result<(), XlsxError> {
+        // Excel's own limit for a cell.
+        let short: String = visible(text).chars().take(32_000).collect();
+        self.sheet
+            .write_string_with_format(self.row, column, short, format)?;
+        Ok(())
+    }
+
+    fn number(&mut self, column: u16, n: u64, format: &Format) -> Result<(), XlsxError> {
+        // Exact up to 2^53, far above any count of ours.
+        #[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
+        self.sheet
+            .write_number_with_format(self.row, column, n as f64, format)?;
+        Ok(())
+    }
+
+    fn date(
+        &mut self,
+        column: u16,
+        utc: &str,
+        view: &View<'_>,
+        styles: &Styles,
+    ) -> Result<(), XlsxError> {
+        let date = view.local_naive(utc).and_then(|time| {
+            ExcelDateTime::parse_from_str(&time.format("%Y-%m-%dT%H:%M:%S").to_string()).ok()
+        });
+        match date {
+            Some(date) => {
+                self.sheet
+                    .write_datetime_with_format(self.row, column, &date, &styles.date)?;
+                Ok(())
+            }
+            None => self.text(column, utc, &styles.text),
+        }
+    }
+
+    fn next(&mut self) {
+        self.row = self.row.saturating_add(1);
+    }
+
+    fn wide(
+        &mut self,
+        last: u16,
+        text: &str,
+        format: &Format,
+        height: f64,
+    ) -> Result<(), XlsxError> {
+        self.sheet
+            .merge_range(self.row, 0, self.row, last, &visible(text), format)?;
+        self.sheet.set_row_height(self.row, height)?;
+        self.next();
+        Ok(())
+    }
+}
+
+/// Lines that a text takes at about that many characters a line; Chinese counts double.
+fn lines(text: &str, width: usize) -> f64 {
+    let units: usize = text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
+    f64::from(u32::try_from(units.div_ceil(width.max(1)).max(1)).unwrap_or(1))
+}
+
+fn workbook(view: &View<'_>) -> Result<Vec<u8>, XlsxError> {
+    let record = view.record;
+    let styles = Styles::new();
+    let mut book = Workbook::new();
+    let mut properties = DocProperties::new()
+        .set_title(view.words.get("title.report"))
+        .set_subject(record.header.run.as_str())
+        .set_author(&record.header.tool);
+    if let Ok(created) =
+        ExcelDateTime::parse_from_str(record.header.times.ended.trim_end_matches('Z'))
+    {
+        properties = properties.set_creation_datetime(&created);
+    }
+    book.set_properties(&properties);
+    summary(view, &styles, book.add_worksheet())?;
+    findings(view, &styles, book.add_worksheet())?;
+    rules(view, &styles, book.add_worksheet())?;
+    changes(view, &styles, book.add_worksheet())?;
+    coverage(view, &styles, book.add_worksheet())?;
+    book.save_to_buffer()
+}
+
+fn page(sheet: &mut Worksheet, name: &str) -> Result<(), XlsxError> {
+    sheet.set_name(name)?;
+    sheet
+        .set_landscape()
+        .set_paper_size(9)
+        .set_print_fit_to_pages(1, 0);
+    sheet.set_margins(0.4, 0.4, 0.5, 0.5, 0.3, 0.3);
+    sheet.set_footer("&L&8&A&R&8&P / &N");
+    sheet.set_screen_gridlines(false);
+    Ok(())
+}
+
+fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
+    let (record, words) = (view.record, &view.words);
+    let header = &record.header;
+    page(sheet, "Summary")?;
+    for (column, width) in [
+        (0u16, 26.0),
+        (1, 22.0),
+        (2, 20.0),
+        (3, 20.0),
+        (4, 20.0),
+        (5, 44.0),
+    ] {
+        sheet.set_column_width(column, width)?;
+    }
+    let mut s = Sheet { sheet, row: 0 };
+    s.wide(5, &words.get("title.report"), &styles.title, 30.0)?;
+    if !header.complete {
+        s.wide(
+            5,
+            &words.get("headline.incomplete_band"),
+            &styles.band_bad,
+            34.0,
+        )?;
+        let reasons = header.incomplete_reasons.join("\n");
+        let height = header
+            .incomplete_reasons
+            .iter()
+            .map(|r| lines(r, 130))
+            .sum::<f64>()
+            .min(24.0);
+        s.wide(
+            5,
+            &reasons,
+            &styles.band_bad.clone().set_font_size(10),
+            15.0 * height.max(1.0) + 6.0,
+        )?;
+    }
+    let (band, sentence) = if header.totals.exposed > 0 {
+        (&styles.band_fail, "headline.fail")
+    } else if header.complete {
+        (&styles.band_ok, "headline.clean")
+    } else {
+        (&styles.band_fail, "headline.incomplete")
+    };
+    s.wide(
+        5,
+        &format!(
+            "{}: {}. {}",
+            view.word(),
+            view.counts(),
+            words.get(sentence)
+        ),
+        band,
+        30.0,
+    )?;
+    s.next();
+    section(&mut s, styles, &words.get("title.run"))?;
+    let times = &header.times;
+    let identity = format!("{} ({})", header.identity.arn, header.identity.kind);
+    let clock = times.clock_offset_seconds.map_or_else(
+        || words.get("label.none"),
+        |n| words.say("label.seconds", &[("n", &n.to_string())]),
+    );
+    let trusted = if header.trusted.is_empty() {
+        words.get("label.none")
+    } else {
+        header.trusted.join(", ")
+    };
+    let mut left: Vec<String> = header.scope.exclude_regions.clone();
+    left.extend(record.coverage.excluded_groups.iter().cloned());
+    let left = if left.is_empty() {
+        words.get("label.none")
+    } else {
+        left.join(", ")
+    };
+    for (label, value) in [
+        ("label.run", header.run.as_str()),
+        ("label.schedule", &header.schedule),
+        ("label.mode", &header.mode),
+        ("label.account", header.identity.account.as_str()),
+        ("label.identity", &identity),
+        ("label.regions", &header.scope.regions.join(", ")),
+        ("label.groups_scope", &header.scope.groups.join(", ")),
+        ("label.excluded", &left),
+        ("label.trusted", &trusted),
+        ("label.tool", &header.tool),
+        ("label.clock", &clock),
+    ] {
+        fact(&mut s, styles, &words.get(label), value)?;
+    }
+    for (label, time) in [
+        ("label.started", &times.started),
+        ("label.read", &times.read),
+    ] {
+        s.text(0, &words.get(label), &styles.label)?;
+        s.date(1, time, view, styles)?;
+        s.next();
+    }
+    s.wide(
+        5,
+        &words.say("note.zone", &[("zone", view.zone())]),
+        &styles.note,
+        16.0,
+    )?;
+    s.next();
+    section(&mut s, styles, &words.get("title.by_severity"))?;
+    totals(&mut s, view, styles)?;
+    s.next();
+    section(&mut s, styles, &words.get("title.by_region"))?;
+    regions(&mut s, view, styles)?;
+    s.next();
+    section(&mut s, styles, &words.get("title.checks"))?;
+    for check in &header.checks {
+        s.text(0, &check.id, &styles.label)?;
+        let least: Vec<String> = check
+            .min_public
+            .iter()
+            .map(|(family, size)| format!("{family} {size}"))
+            .collect();
+        let what = format!(
+            "{}\n{} {} ({}: {})\n{}\n{}",
+            check.title,
+            check.protocols.join(", "),
+            check.ports.join(", "),
+            words.get("label.least"),
+            least.join(", "),
+            check.why,
+            check.fix
+        );
+        let height = what.lines().map(|line| lines(line, 118)).sum::<f64>();
+        s.sheet
+            .merge_range(s.row, 1, s.row, 5, &visible(&what), &styles.text)?;
+        s.sheet.set_row_height(s.row, 14.0 * height + 4.0)?;
+        s.next();
+    }
+    s.next();
+    section(&mut s, styles, &words.get("title.unseen"))?;
+    for line in view.unseen() {
+        let height = 14.0 * lines(&line, 150) + 3.0;
+        s.wide(5, &line, &styles.text, height)?;
+    }
+    Ok(())
+}
+
+fn section(s: &mut Sheet<'_>, styles: &Styles, title: &str) -> Result<(), XlsxError> {
+    s.wide(5, title, &styles.section, 20.0)
+}
+
+fn fact(s: &mut Sheet<'_>, styles: &Styles, label: &str, value: &str) -> Result<(), XlsxError> {
+    s.text(0, label, &styles.label)?;
+    s.sheet
+        .merge_range(s.row, 1, s.row, 5, &visible(value), &styles.text)?;
+    s.sheet
+        .set_row_height(s.row, 14.0 * lines(value, 110) + 2.0)?;
+    s.next();
+    Ok(())
+}
+
+fn totals(s: &mut Sheet<'_>, view: &View<'_>, styles: &Styles) -> Result<(), XlsxError> {
+    let words = &view.words;
+    let columns = [
+        "label.severity",
+        "verdict.exposed",
+        "verdict.undetermined",
+        "verdict.managed",
+        "state.new",
+    ];
+    for (column, key) in (0u16..).zip(columns) {
+        s.text(column, &words.get(key), &styles.header)?;
+    }
+    s.next();
+    for severity in Severity::ALL {
+        let of = |test: &dyn Fn(&crate::model::Finding) -> bool| -> u64 {
+            let n = view
+                .record
+                .findings
+                .iter()
+                .filter(|f| f.severity == severity && test(f))
+                .count();
+            u64::try_from(n).unwrap_or(u64::MAX)
+        };
+        let format = styles.severity(severity);
+        s.text(
+            0,
+            &words.get(&format!("severity.{}", severity.as_str())),
+            &format,
+        )?;
+        s.number(1, of(&|f| f.verdict == Verdict::Exposed), &styles.number)?;
+        s.number(
+            2,
+            of(&|f| f.verdict == Verdict::Undetermined),
+            &styles.number,
+        )?;
+        s.number(3, of(&|f| f.verdict == Verdict::Managed), &styles.number)?;
+        s.number(
+            4,
+            of(&|f| f.verdict == Verdict::Exposed && f.state == FindingState::New),
+            &styles.number,
+        )?;
+        s.next();
+    }
+    Ok(())
+}
+
+fn regions(s: &mut Sheet<'_>, view: &View<'_>, styles: &Styles) -> Result<(), XlsxError> {
+    let words = &view.words;
+    let columns = [
+        "label.region",
+        "label.status",
+        "label.groups",
+        "label.rules",
+        "verdict.exposed",
+        "label.error",
+    ];
+    for (column, key) in (0u16..).zip(columns) {
+        s.text(column, &words.get(key), &styles.header)?;
+    }
+    s.next();
+    for region in &view.record.coverage.regions {
+        let format = match region.status {
+            RegionStatus::Failed => styles.verdict(Verdict::Exposed),
+            RegionStatus::Ok | RegionStatus::Skipped => styles.text.clone(),
+        };
+        let status = match region.status {
+            RegionStatus::Ok => "status.ok",
+            RegionStatus::Failed => "status.failed",
+            RegionStatus::Skipped => "status.skipped",
+        };
+        let exposed = view
+            .record
+            .findings
+            .iter()
+            .filter(|f| {
+                f.region == region.region
+                    && f.account == region.account
+                    && f.verdict == Verdict::Exposed
+            })
+            .count();
+        s.text(0, region.region.as_str(), &styles.label)?;
+        s.text(1, &words.get(status), &format)?;
+        s.number(2, region.groups_read, &styles.number)?;
+        s.number(3, region.rules_read, &styles.number)?;
+        s.number(
+            4,
+            u64::try_from(exposed).unwrap_or(u64::MAX),
+            &styles.number,
+        )?;
+        let error = region
+            .error
+            .as_ref()
+            .map(|e| format!("{} {}", e.action, e.code))
+            .unwrap_or_default();
+        s.text(5, &error, &styles.text)?;
+        s.next();
+    }
+    Ok(())
+}
+
+/// A table's sheet: the band where the run is INCOMPLETE, the header frozen and filtered.
+fn table<'w>(
+    view: &View<'_>,
+    styles: &Styles,
+    sheet: &'w mut Worksheet,
+    name: &str,
+    columns: &[(&str, f64)],
+) -> Result<Sheet<'w>, XlsxError> {
+    page(sheet, name)?;
+    let last = u16::try_from(columns.len().saturating_sub(1)).unwrap_or(u16::MAX);
+    let mut s = Sheet { sheet, row: 0 };
+    if !view.record.header.complete {
+        // The band spans what one screen shows, not the whole width.
+        s.wide(
+            last.min(6),
+            &view.words.get("headline.incomplete_short"),
+            &styles.band_bad,
+            26.0,
+        )?;
+    }
+    let row = s.row;
+    for (column, (label, width)) in (0u16..).zip(columns) {
+        s.sheet.set_column_width(column, *width)?;
+        s.text(column, &view.words.get(label), &styles.header)?;
+    }
+    s.sheet.set_row_height(row, 30.0)?;
+    s.next();
+    s.sheet.set_freeze_panes(s.row, 0)?;
+    s.sheet.set_repeat_rows(0, row)?;
+    Ok(s)
+}
+
+/// The filter, once the last row is known.
+fn filter(s: &mut Sheet<'_>, view: &View<'_>, columns: usize) -> Result<(), XlsxError> {
+    let first = u32::from(!view.record.header.complete);
+    let last = s.row.saturating_sub(1).max(first);
+    let width = u16::try_from(columns.saturating_sub(1)).unwrap_or(u16::MAX);
+    s.sheet.autofilter(first, 0, last, width)?;
+    Ok(())
+}
+
+fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
+    let words = &view.words;
+    let columns = [
+        ("label.severity", 11.0),
+        ("label.verdict", 14.0),
+        ("label.state", 10.0),
+        ("label.region", 15.0),
+        ("label.group_id", 26.0),
+        ("label.group_name", 28.0),
+        ("label.check", 16.0),
+        ("label.finding", 70.0),
+        ("label.exposed", 24.0),
+        ("label.share", 12.0),
+        ("label.first_seen", 17.0),
+        ("label.reach", 13.0),
+        ("label.vpc", 24.0),
+        ("label.account", 19.0),
+    ];
+    let mut s = table(view, styles, sheet, "Findings", &columns)?;
+    let all = view.findings();
+    for finding in all.iter().take(MOST_ROWS) {
+        let key = |group: &str, word: &str| words.get(&format!("{group}.{word}"));
+        let sentence = view.sentence(finding);
+        let what: Vec<String> = finding
+            .exposed
+            .iter()
+            .take(8)
+            .map(|run| format!("{} ({})", view.what(run), run.family.as_str()))
+            .collect();
+        let share = finding
+            .exposed
+            .iter()
+            .map(|run| run.share.as_str())
+            .max()
+            .map(percent)
+            .unwrap_or_default();
+        let vpc = if finding.vpc_id.is_empty() {
+            words.get("label.classic")
+        } else {
+            finding.vpc_id.clone()
+        };
+        s.text(
+            0,
+            &key("severity", finding.severity.as_str()),
+            &styles.severity(finding.severity),
+        )?;
+        s.text(
+            1,
+            &key("verdict", finding.verdict.as_str()),
+            &styles.verdict(finding.verdict),
+        )?;
+        s.text(2, &key("state", finding.state.as_str()), &styles.text)?;
+        s.text(3, finding.region.as_str(), &styles.text)?;
+        s.text(4, finding.group_id.as_str(), &styles.text)?;
+        s.text(5, &finding.group_name, &styles.text)?;
+        s.text(6, &finding.check, &styles.text)?;
+        s.text(7, &sentence, &styles.text)?;
+        s.text(8, &what.join("\n"), &styles.text)?;
+        s.text(9, &share, &styles.text)?;
+        s.date(10, &finding.first_seen, view, styles)?;
+        s.text(11, &key("reach", finding.reach.as_str()), &styles.text)?;
+        s.text(12, &vpc, &styles.text)?;
+        s.text(13, finding.account.as_str(), &styles.text)?;
+        let tall = lines(&sentence, 72).max(f64::from(u32::try_from(what.len()).unwrap_or(1)));
+        s.sheet
+            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
+        s.next();
+    }
+    if all.is_empty() {
+        let note = if view.record.header.complete {
+            "note.no_findings_complete"
+        } else {
+            "note.no_findings_incomplete"
+        };
+        s.text(0, &words.get(note), &styles.note.clone().unset_text_wrap())?;
+        s.next();
+    }
+    if all.len() > MOST_ROWS {
+        let (n, total) = (MOST_ROWS.to_string(), all.len().to_string());
+        s.text(
+            0,
+            &words.say("note.cut_rows", &[("n", &n), ("total", &total)]),
+            &styles.note,
+        )?;
+        s.next();
+    }
+    filter(&mut s, view, columns.len())
+}
+
+fn rules(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
+    let words = &view.words;
+    let columns = [
+        ("label.region", 15.0),
+        ("label.group_id", 26.0),
+        ("label.group_name", 26.0),
+        ("label.check", 15.0),
+        ("label.rule", 26.0),
+        ("label.priority", 9.0),
+        ("label.protocol", 11.0),
+        ("label.port_range", 13.0),
+        ("label.source", 24.0),
+        ("label.rule_reach", 20.0),
+        ("label.in_cut", 10.0),
+        ("label.held", 18.0),
+        ("label.description", 30.0),
+        ("label.unreadable", 34.0),
+        ("label.account", 19.0),
+    ];
+    let mut s = table(view, styles, sheet, "Rules", &columns)?;
+    let mut written = 0usize;
+    for finding in view.findings() {
+        for rule in &finding.rules {
+            written = written.saturating_add(1);
+            if written > MOST_ROWS {
+                continue;
+            }
+            let cells = [
+                finding.region.as_str().to_owned(),
+                finding.group_id.as_str().to_owned(),
+                finding.group_name.clone(),
+                finding.check.clone(),
+                rule.rule_id.clone(),
+                rule.priority.clone(),
+                rule.protocol.clone(),
+                rule.port_range.clone(),
+                rule.source.clone(),
+                view.number(&rule.addresses),
+                words.get(if rule.in_cut { "label.yes" } else { "label.no" }),
+                rule.held.join(", "),
+                rule.description.clone(),
+                rule.unreadable.join("; "),
+                finding.account.as_str().to_owned(),
+            ];
+            for (column, cell) in (0u16..).zip(&cells) {
+                s.text(column, cell, &styles.text)?;
+            }
+            s.next();
+        }
+    }
+    if written > MOST_ROWS {
+        s.text(
+            0,
+            &words.say("note.cut_rules", &[("n", &MOST_ROWS.to_string())]),
+            &styles.note,
+        )?;
+        s.next();
+    }
+    filter(&mut s, view, columns.len())
+}
+
+fn changes(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
+    let words = &view.words;
+    let columns = [
+        ("label.outcome", 14.0),
+        ("label.region", 15.0),
+        ("label.group_id", 26.0),
+        ("label.group_name", 26.0),
+        ("label.rule", 26.0),
+        ("label.rule_before", 46.0),
+        ("label.rule_after", 40.0),
+        ("label.verdict_then", 24.0),
+        ("label.request_id", 38.0),
+        ("label.attempted", 17.0),
+        ("label.verified", 17.0),
+        ("label.why", 50.0),
+        ("label.undo", 70.0),
+    ];
+    let mut s = table(view, styles, sheet, "Changes", &columns)?;
+    for change in &view.record.changes {
+        let verdicts: Vec<String> = change
+            .verdict_after
+            .iter()
+            .map(|(check, verdict)| format!("{check}: {verdict}"))
+            .collect();
+        let closed = traffic_text(&change.traffic_closed);
+        let after = if change.outcome == Outcome::Verified {
+            words.say("change.closed", &[("traffic", &closed)])
+        } else {
+            closed
+        };
+        s.text(
+            0,
+            &words.get(&format!("outcome.{}", change.outcome.as_str())),
+            &styles.outcome(change.outcome),
+        )?;
+        s.text(1, change.region.as_str(), &styles.text)?;
+        s.text(2, change.group_id.as_str(), &styles.text)?;
+        s.text(3, &change.group_name, &styles.text)?;
+        s.text(
+            4,
+            change
+                .rule
+                .get("SecurityGroupRuleId")
+                .map_or("", String::as_str),
+            &styles.text,
+        )?;
+        let before = rule_text(&change.rule);
+        s.text(5, &before, &styles.text)?;
+        s.text(6, &after, &styles.text)?;
+        s.text(7, &verdicts.join("\n"), &styles.text)?;
+        s.text(
+            8,
+            change.request_id.as_deref().unwrap_or_default(),
+            &styles.text,
+        )?;
+        for (column, time) in [(9, &change.attempted_at), (10, &change.verified_at)] {
+            match time {
+                Some(time) => s.date(column, time, view, styles)?,
+                None => s.text(column, "", &styles.text)?,
+            }
+        }
+        s.text(
+            11,
+            change.error.as_deref().unwrap_or_default(),
+            &styles.text,
+        )?;
+        let undo = super::undo::command(&change.undo);
+        s.text(12, &undo, &styles.text)?;
+        let tall = lines(&undo, 72)
+            .max(lines(&after, 40))
+            .max(lines(&before, 48));
+        s.sheet
+            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
+        s.next();
+    }
+    for held in &view.record.held {
+        let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
+        s.text(
+            0,
+            &words.get("outcome.held"),
+            &styles.verdict(Verdict::Managed),
+        )?;
+        s.text(1, held.region.as_str(), &styles.text)?;
+        s.text(2, held.group_id.as_str(), &styles.text)?;
+        s.text(4, &held.rules.join("\n"), &styles.text)?;
+        let why = format!("{}: {}", reasons.join(", "), held.detail);
+        s.text(11, &why, &styles.text)?;
+        let rows = f64::from(u32::try_from(held.rules.len()).unwrap_or(1));
+        s.sheet
+            .set_row_height(s.row, (14.0 * lines(&why, 50).max(rows) + 4.0).min(400.0))?;
+        s.next();
+    }
+    if view.record.changes.is_empty() && view.record.held.is_empty() {
+        s.text(
+            0,
+            &words.get("change.none"),
+            &styles.note.clone().unset_text_wrap(),
+        )?;
+        s.next();
+    }
+    filter(&mut s, view, columns.len())
+}
+
+fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
+    let words = &view.words;
+    let columns = [
+        ("label.account", 19.0),
+        ("label.region", 17.0),
+        ("label.status", 11.0),
+        ("label.groups_listed", 11.0),
+        ("label.groups_total", 11.0),
+        ("label.groups_read", 11.0),
+        ("label.groups_vanished", 11.0),
+        ("label.rules_listed", 11.0),
+        ("label.rules_read", 11.0),
+        ("label.requests", 11.0),
+        ("label.error", 60.0),
+        ("label.warnings", 60.0),
+    ];
+    let mut s = table(view, styles, sheet, "Coverage", &columns)?;
+    for region in &view.record.coverage.regions {
+        let (status, format) = match region.status {
+            RegionStatus::Ok => ("status.ok", styles.verdict(Verdict::Compliant)),
+            RegionStatus::Failed => ("status.failed", styles.verdict(Verdict::Exposed)),
+            RegionStatus::Skipped => ("status.skipped", styles.verdict(Verdict::Managed)),
+        };
+        s.text(0, region.account.as_str(), &styles.text)?;
+        s.text(1, region.region.as_str(), &styles.label)?;
+        s.text(2, &words.get(status), &format)?;
+        s.number(3, region.groups_listed, &styles.number)?;
+        match region.groups_total {
+            Some(n) => s.number(4, n, &styles.number)?,
+            None => s.text(4, "", &styles.text)?,
+        }
+        for (column, n) in [
+            (5, region.groups_read),
+            (6, region.groups_vanished),
+            (7, region.rules_listed),
+            (8, region.rules_read),
+            (9, region.requests),
+        ] {
+            s.number(column, n, &styles.number)?;
+        }
+        let error = region.error.as_ref().map_or_else(String::new, |e| {
+            format!("{} {} {}: {}", e.action, e.code, e.request_id, e.message)
+        });
+        s.text(10, &error, &styles.text)?;
+        let warnings = region.warnings.join("\n");
+        s.text(11, &warnings, &styles.text)?;
+        let tall = lines(&error, 60).max(region.warnings.iter().map(|w| lines(w, 60)).sum());
+        s.sheet
+            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
+        s.next();
+    }
+    filter(&mut s, view, columns.len())
+}
