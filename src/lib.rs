@@ -2,6 +2,7 @@
 //!
 //! `job.rs` reads like the pipeline: collect, assess, spool, render, seal, write, send.
 
+pub mod cloud;
 pub mod config;
 pub mod deliver;
 pub mod evidence;

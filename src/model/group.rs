@@ -156,7 +156,16 @@ impl Rule {
 
     /// Every known field that is set, under the service's own name, in a fixed order.
     pub fn fields(&self) -> Vec<(&'static str, &str)> {
-        let all: [(&'static str, &Field); 26] = [
+        self.fields_typed()
+            .into_iter()
+            .filter(|(_, field)| !field.is_unset())
+            .map(|(name, field)| (name, field.shown()))
+            .collect()
+    }
+
+    /// Every known field, under the service's own name, in a fixed order.
+    pub fn fields_typed(&self) -> [(&'static str, &Field); 26] {
+        [
             ("SecurityGroupRuleId", &self.security_group_rule_id),
             ("Direction", &self.direction),
             ("Policy", &self.policy),
@@ -183,11 +192,7 @@ impl Rule {
             ("NicType", &self.nic_type),
             ("Description", &self.description),
             ("CreateTime", &self.create_time),
-        ];
-        all.into_iter()
-            .filter(|(_, field)| !field.is_unset())
-            .map(|(name, field)| (name, field.shown()))
-            .collect()
+        ]
     }
 
     /// The source as a person would name it: the first that is set, in the order rules are read.

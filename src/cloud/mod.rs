@@ -1,0 +1,23 @@
+//! The only Alibaba Cloud client: keys, signatures, calls with their retries, answers into the
+//! model, and the collection of a whole scope.
+//!
+//! What is retried, how long and how fast is told in `docs/calls.md`.
+
+mod answer;
+pub mod call;
+pub mod collect;
+pub mod credentials;
+mod endpoint;
+pub mod failure;
+pub mod pacing;
+pub mod retry;
+mod send;
+pub mod settings;
+pub mod sign;
+pub mod wire;
+
+pub use call::{Answer, ChangeRequest, Client, Effect, Request};
+pub use collect::{collect, read_group};
+pub use endpoint::Service;
+pub use failure::{CallFailure, Fate, Kind};
+pub use settings::{Limits, Network, Settings, Site};
