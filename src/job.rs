@@ -1,23 +1,32 @@
 //! One whole job, top to bottom; the only file that knows the order. `scan`, `run` and `demo` call
-//! the same [`run`].
+//! the same [`run`]; the parts that change and that deliver are in `job/`.
 
-use crate::cloud::collect::{Collected, Request, collect};
+mod change;
+mod delivery;
+mod read;
+
+pub use change::{Restore, apply_plan, rollback};
+pub use delivery::resend;
+
 use crate::cloud::{CallFailure, Client};
-use crate::config::schedule::{MailConfig, Schedule, ScopeConfig};
-use crate::deliver::{self, Letter, MailSettings, Receipt};
-use crate::evidence::format::{self, Findings, Manifest, PolicyText, Previous};
+use crate::config::schedule::{Schedule, ScopeConfig};
+use crate::deliver::{MailSettings, Receipt};
+use crate::evidence::format::{self, Changes, Findings, Manifest, PolicyText, Previous};
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
 use crate::exposure::Internet;
 use crate::model::{
-    AccountId, Artifact, CallError, Coverage, DeliverySettings, Finding, GroupId, GroupReading,
-    Identity, PopulationRow, RawAnswer, RegionCoverage, RegionId, RegionStatus, RunHeader, RunId,
-    RunRecord, Rules, Scope, SecurityGroup, Times, Totals, Verdict,
+    Artifact, Change, Coverage, Held, Identity, RegionCoverage, RegionStatus, RunHeader, RunId,
+    RunRecord, Scope, Times, Totals,
 };
-use crate::policy::{History, Policy, assess};
+use crate::policy::{History, Policy};
+use crate::remedy::apply::Waits;
+use crate::remedy::{RemediationPlan, guard};
 use crate::report::{self, Format};
+use crate::state::lock::Lock;
 use crate::state::{self, State};
+use change::Changing;
 use chrono::{DateTime, SecondsFormat, Utc};
-use std::collections::BTreeSet;
+use read::Reading;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +35,7 @@ use std::sync::Arc;
 pub struct Job {
     /// `scan`, `run`, ...
     pub command: String,
-    /// What to read, how to judge, whom to tell.
+    /// What to read, how to judge, what may be done, whom to tell.
     pub schedule: Schedule,
     /// Where copies of the reports go, beside the sealed run.
     pub copies: Option<PathBuf>,
@@ -45,7 +54,9 @@ pub struct Tools {
     pub relay: Option<MailSettings>,
     /// The clock.
     pub now: fn() -> DateTime<Utc>,
-    /// Told of progress: groups read so far, and the region just finished.
+    /// How long to read after a change.
+    pub waits: Waits,
+    /// Told of progress.
     pub progress: Arc<dyn Fn(Progress<'_>) + Send + Sync>,
 }
 
@@ -56,6 +67,8 @@ pub enum Progress<'a> {
     Groups(u64),
     /// A region is done.
     Region(&'a RegionCoverage),
+    /// A group is about to be changed.
+    Changing(&'a str),
     /// Reports are being written, letters sent.
     Step(&'a str),
 }
@@ -67,6 +80,8 @@ pub struct RunOutcome {
     pub sealed: SealedRun,
     /// What is in it.
     pub record: RunRecord,
+    /// The plan as the guards left it.
+    pub plan: RemediationPlan,
     /// What became of the letters.
     pub receipts: Vec<Receipt>,
     /// Copies of reports that were asked for.
@@ -77,6 +92,11 @@ impl RunOutcome {
     /// Whether a letter could not be delivered to someone.
     pub fn undelivered(&self) -> bool {
         self.receipts.iter().any(|receipt| !receipt.accepted())
+    }
+
+    /// Whether a change was attempted and is not verified, or the group is still exposed.
+    pub fn broken_change(&self) -> bool {
+        self.record.changes.iter().any(Change::is_broken)
     }
 }
 
@@ -95,6 +115,9 @@ pub enum Error {
     /// A report could not be made: a bug.
     #[error("a report could not be made")]
     Report(#[from] report::RenderError),
+    /// A letter could not be composed.
+    #[error("a letter could not be composed: {0}")]
+    Letter(String),
     /// The copies asked for could not be written; the run itself is sealed.
     #[error("the run {run} is sealed, but the copy {path} could not be written", path = path.display())]
     Copy {
@@ -105,29 +128,26 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A plan or a run that may not be carried out as it is.
+    #[error("{0}")]
+    Refused(String),
     /// No randomness: no nonce and no run id can be made.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
 }
 
-/// Runs a job to its end.
-///
-/// # Errors
-/// There is no sealed run then, and nothing that looks like a report.
-pub async fn run(job: &Job, tools: &Tools) -> Result<RunOutcome, Error> {
-    let started = (tools.now)();
-    let (identity, who) = tools.client.caller_identity().await.map_err(Box::new).map_err(Error::Start)?;
-    let _lock = tools.state.lock(&job.schedule.name, &utc(started))?;
-    let run = RunId::make(started, &job.schedule.name, salt()?);
-    let previous = previous(tools, &job.schedule.name)?;
-    let mut draft = Draft::begin(&tools.store, &run)?;
-    match record(job, tools, &run, &identity, who, started, &previous, &mut draft).await {
-        Ok(record) => finish(job, tools, record, previous.link, draft).await,
-        Err(why) => {
-            draft.abandon();
-            Err(why)
-        }
-    }
+/// What a run has from its first moment.
+struct Begun {
+    run: RunId,
+    started: DateTime<Utc>,
+    identity: Identity,
+    before: Before,
+    draft: Draft,
+    spool: Spool,
+    after: Spool,
+    /// Held while this run may change anything, or settles what another left.
+    changing: Option<Lock>,
+    _schedule: Lock,
 }
 
 /// The run before, of the same schedule.
@@ -136,104 +156,236 @@ struct Before {
     history: History,
 }
 
-fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
-    let Some((sealed, _)) = tools.store.last_of(schedule)? else {
-        return Ok(Before { link: None, history: History::default() });
-    };
-    let (record, _) = evidence::store::read_record(&sealed.folder)?;
-    Ok(Before {
-        link: Some(Previous { run: sealed.run, manifest_sha256: sealed.manifest_sha256 }),
-        history: History::new(record.findings, record.resolved),
-    })
+/// Runs a job to its end.
+///
+/// # Errors
+/// There is no sealed run then, and nothing that looks like a report.
+pub async fn run(job: &Job, tools: &Tools) -> Result<RunOutcome, Error> {
+    let mut begun = begin(
+        tools,
+        &job.schedule.name,
+        job.schedule.remediation.mode.changes(),
+    )
+    .await?;
+    match whole(job, tools, &mut begun).await {
+        Ok((record, plan)) => finish(job, tools, begun, record, plan).await,
+        Err(why) => {
+            begun.draft.abandon();
+            Err(why)
+        }
+    }
 }
 
-/// Reads and judges everything in scope; raw answers and rows go to the draft as they pass.
-#[expect(clippy::too_many_arguments, reason = "the pipeline's one meeting point")]
-async fn record(
+async fn whole(
     job: &Job,
     tools: &Tools,
-    run: &RunId,
-    identity: &Identity,
-    mut who: RawAnswer,
-    started: DateTime<Utc>,
-    before: &Before,
-    draft: &mut Draft,
-) -> Result<RunRecord, Error> {
-    let policy = policy_of(&job.schedule);
-    let mut reading = Reading {
-        policy: &policy,
-        spool: Spool::new(draft),
-        history: before.history.clone(),
-        findings: Vec::new(),
-        regions: Vec::new(),
-        excluded: Vec::new(),
-        doubted: BTreeSet::new(),
-        groups: 0,
-    };
-    who.account = identity.account.clone();
-    reading.spool.answers(&[who])?;
-    let mut stream =
-        collect(Arc::clone(&tools.client), request(&job.schedule.scope, &identity.account));
-    while let Some(event) = stream.recv().await {
-        reading.take(event, &tools.progress)?;
+    begun: &mut Begun,
+) -> Result<(RunRecord, RemediationPlan), Error> {
+    let schedule = &job.schedule;
+    let policy = policy_of(schedule);
+    let settled = change::settle_orphans(tools, begun, &policy).await?;
+    let mut reading = Reading::new(tools, schedule, &policy, begun)?;
+    reading.everything(tools, schedule).await?;
+    let read_at = (tools.now)();
+    let reading = reading.done();
+    let plan = guard::guard(
+        reading.plan,
+        &schedule.remediation,
+        reading.groups,
+        (tools.now)(),
+        schedule.timezone,
+    );
+    let mut changing = Changing::new(tools, begun, &policy);
+    changing.changes = settled;
+    changing.held = plan.held.clone();
+    if schedule.remediation.mode.changes() {
+        changing.carry_out(&plan, &schedule.remediation).await?;
     }
-    let read = (tools.now)();
-    let Reading { spool, history, mut findings, mut regions, mut excluded, doubted, groups, .. } =
-        reading;
+    let (changes, held) = (changing.changes, changing.held);
     (tools.progress)(Progress::Step("writing evidence"));
-    let totals = spool.finish(draft, &doubted)?;
-    regions.sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
-    excluded.sort();
-    let coverage = Coverage {
-        schema: Coverage::SCHEMA.to_owned(),
-        regions,
-        excluded_groups: excluded,
-    };
-    findings.sort_by(|a, b| {
-        (&a.account, &a.region, &a.group_id, &a.check)
-            .cmp(&(&b.account, &b.region, &b.group_id, &b.check))
-    });
-    history.date(&mut findings, &utc(started));
-    let checks: Vec<&str> = policy.checks.iter().map(|check| check.id.as_str()).collect();
-    let resolved = history.resolved(&findings, &coverage, &checks);
-    let reasons = incomplete_reasons(&coverage, &totals);
+    let spool = std::mem::replace(&mut begun.spool, Spool::new(&begun.draft));
+    let totals = spool.finish(&mut begun.draft, &reading.doubted)?;
+    let mut findings = reading.findings;
+    begun
+        .before
+        .history
+        .date(&mut findings, &utc(begun.started));
+    let checks: Vec<&str> = policy
+        .checks
+        .iter()
+        .map(|check| check.id.as_str())
+        .collect();
+    let resolved = reading
+        .history
+        .resolved(&findings, &reading.coverage, &checks);
+    let mut reasons = incomplete_reasons(&reading.coverage, &totals);
+    reasons.extend(reading.missing);
     let header = RunHeader {
-        run: run.clone(),
-        schedule: job.schedule.name.clone(),
+        run: begun.run.clone(),
+        schedule: schedule.name.clone(),
         command: job.command.clone(),
-        tool: format!("sgwarden {}", env!("CARGO_PKG_VERSION")),
-        mode: job.schedule.remediation.mode.as_str().to_owned(),
-        identity: identity.clone(),
-        scope: scope_of(&job.schedule.scope),
+        tool: tool(),
+        mode: schedule.remediation.mode.as_str().to_owned(),
+        identity: begun.identity.clone(),
+        scope: scope_of(&schedule.scope),
         times: Times {
-            started: utc(started),
-            read: utc(read),
+            started: utc(begun.started),
+            read: utc(read_at),
             ended: utc((tools.now)()),
-            timezone: job.schedule.timezone.name().to_owned(),
+            timezone: schedule.timezone.name().to_owned(),
             clock_offset_seconds: tools.client.clock_offset(),
         },
-        checks: policy.checks.iter().map(crate::policy::Check::info).collect(),
+        checks: policy
+            .checks
+            .iter()
+            .map(crate::policy::Check::info)
+            .collect(),
         trusted: policy.trusted.clone(),
         complete: reasons.is_empty(),
         incomplete_reasons: reasons,
-        groups,
-        rules: coverage.regions.iter().map(|region| region.rules_read).sum(),
+        groups: reading.groups,
+        rules: reading
+            .coverage
+            .regions
+            .iter()
+            .map(|region| region.rules_read)
+            .sum(),
         totals,
-        language: job.schedule.language,
+        language: schedule.language,
+        approval: None,
     };
-    Ok(RunRecord { header, findings, resolved, coverage })
+    let coverage = reading.coverage;
+    Ok((
+        RunRecord {
+            header,
+            findings,
+            resolved,
+            coverage,
+            changes,
+            held,
+        },
+        plan,
+    ))
+}
+
+/// Who we are, the locks, the run before, an empty folder.
+async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error> {
+    let started = (tools.now)();
+    let (identity, who) = tools.client.caller_identity().await.map_err(Error::Start)?;
+    let schedule_lock = tools.state.lock(name, &utc(started))?;
+    let changing = match tools.state.lock(change::LOCK, &utc(started)) {
+        Ok(lock) => Some(lock),
+        Err(why) if changes => return Err(why.into()),
+        // Somebody is changing: this run only reads, and leaves the journal to them.
+        Err(state::Error::Locked { .. }) => None,
+        Err(why) => return Err(why.into()),
+    };
+    // A run that only reads keeps others from changing only while it settles what a dead one left.
+    let changing =
+        changing.filter(|_| changes || tools.state.orphans().map_or(true, |o| !o.is_empty()));
+    let mut salt = [0u8; 3];
+    getrandom::fill(&mut salt).map_err(Error::Random)?;
+    let run = RunId::make(started, name, salt);
+    let before = previous(tools, name)?;
+    let draft = Draft::begin(&tools.store, &run)?;
+    let mut spool = Spool::new(&draft);
+    let after = Spool::into_dir(&draft, format::RAW_AFTER);
+    spool.answers(&[who])?;
+    Ok(Begun {
+        run,
+        started,
+        identity,
+        before,
+        draft,
+        spool,
+        after,
+        changing,
+        _schedule: schedule_lock,
+    })
+}
+
+fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
+    let Some((sealed, _)) = tools.store.last_of(schedule)? else {
+        return Ok(Before {
+            link: None,
+            history: History::default(),
+        });
+    };
+    let (record, _) = evidence::store::read_record(&sealed.folder)?;
+    Ok(Before {
+        link: Some(Previous {
+            run: sealed.run,
+            manifest_sha256: sealed.manifest_sha256,
+        }),
+        history: History::new(record.findings, record.resolved),
+    })
 }
 
 /// Renders, seals, copies and sends.
 async fn finish(
     job: &Job,
     tools: &Tools,
+    begun: Begun,
     record: RunRecord,
-    previous: Option<Previous>,
-    mut draft: Draft,
+    plan: RemediationPlan,
 ) -> Result<RunOutcome, Error> {
+    let Begun {
+        mut draft,
+        after,
+        before,
+        changing,
+        ..
+    } = begun;
     let header = &record.header;
-    draft.write(format::COVERAGE, &format::pretty(format::COVERAGE, &record.coverage)?)?;
+    after.finish_raw(&mut draft)?;
+    write_record(&mut draft, &record)?;
+    (tools.progress)(Progress::Step("writing reports"));
+    let formats: Vec<Format> = job
+        .schedule
+        .formats
+        .iter()
+        .filter_map(|name| Format::parse(name))
+        .collect();
+    let artifacts = report::render(&record, &formats)?;
+    for artifact in &artifacts {
+        draft.write(&artifact.name, &artifact.bytes)?;
+    }
+    if let Some(script) = report::undo::script(&record) {
+        draft.write(format::UNDO, &script)?;
+    }
+    let manifest = Manifest {
+        schema: format::MANIFEST_SCHEMA.to_owned(),
+        header: header.clone(),
+        policy: policy_texts(&job.schedule),
+        previous: before.link,
+        files: std::collections::BTreeMap::new(),
+    };
+    let sealed = draft.seal(manifest, |hash| {
+        tools
+            .state
+            .remember_sealed(&header.run, hash)
+            .map_err(Error::from)
+    })?;
+    change::close_journals(tools, &record)?;
+    drop(changing);
+    let copies = copy(job.copies.as_deref(), &sealed, &artifacts)?;
+    (tools.progress)(Progress::Step("sending mail"));
+    let receipts = delivery::mail(&job.schedule.mails, tools, &record, &sealed, &artifacts).await?;
+    Ok(RunOutcome {
+        sealed,
+        record,
+        plan,
+        receipts,
+        copies,
+    })
+}
+
+fn write_record(draft: &mut Draft, record: &RunRecord) -> Result<(), Error> {
+    let header = &record.header;
+    draft.write(
+        format::COVERAGE,
+        &format::pretty(format::COVERAGE, &record.coverage)?,
+    )?;
     let findings = Findings {
         schema: format::FINDINGS_SCHEMA.to_owned(),
         run: header.run.clone(),
@@ -241,29 +393,18 @@ async fn finish(
         findings: record.findings.clone(),
         resolved: record.resolved.clone(),
     };
-    draft.write(format::FINDINGS, &format::pretty(format::FINDINGS, &findings)?)?;
-    draft.write(format::CHANGES, &format::no_changes(&header.run)?)?;
-    (tools.progress)(Progress::Step("writing reports"));
-    let formats: Vec<Format> =
-        job.schedule.formats.iter().filter_map(|name| Format::parse(name)).collect();
-    let artifacts = report::render(&record, &formats)?;
-    for artifact in &artifacts {
-        draft.write(&artifact.name, &artifact.bytes)?;
-    }
-    let manifest = Manifest {
-        schema: format::MANIFEST_SCHEMA.to_owned(),
-        header: header.clone(),
-        policy: policy_texts(&job.schedule),
-        previous,
-        files: std::collections::BTreeMap::new(),
+    draft.write(
+        format::FINDINGS,
+        &format::pretty(format::FINDINGS, &findings)?,
+    )?;
+    let changes = Changes {
+        schema: format::CHANGES_SCHEMA.to_owned(),
+        run: header.run.clone(),
+        changes: record.changes.clone(),
+        held: record.held.clone(),
     };
-    let sealed = draft.seal(manifest, |hash| {
-        tools.state.remember_sealed(&header.run, hash).map_err(Error::from)
-    })?;
-    let copies = copy(job.copies.as_deref(), &sealed, &artifacts)?;
-    (tools.progress)(Progress::Step("sending mail"));
-    let receipts = mail(&job.schedule.mails, tools, &record, &sealed, &artifacts).await?;
-    Ok(RunOutcome { sealed, record, receipts, copies })
+    draft.write(format::CHANGES, &format::pretty(format::CHANGES, &changes)?)?;
+    Ok(())
 }
 
 fn copy(
@@ -271,10 +412,11 @@ fn copy(
     sealed: &SealedRun,
     artifacts: &[Artifact],
 ) -> Result<Vec<PathBuf>, Error> {
-    let Some(folder) = folder else { return Ok(Vec::new()) };
+    let Some(folder) = folder else {
+        return Ok(Vec::new());
+    };
     let failed = |path: &Path| {
-        let path = path.to_owned();
-        let run = sealed.run.clone();
+        let (path, run) = (path.to_owned(), sealed.run.clone());
         move |source| Error::Copy { run, path, source }
     };
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
@@ -287,146 +429,21 @@ fn copy(
     Ok(out)
 }
 
-/// Composes and sends each letter that is wanted; what is not accepted goes to the outbox.
-async fn mail(
-    mails: &[MailConfig],
-    tools: &Tools,
-    record: &RunRecord,
-    sealed: &SealedRun,
-    artifacts: &[Artifact],
-) -> Result<Vec<Receipt>, Error> {
-    let Some(relay) = &tools.relay else { return Ok(Vec::new()) };
-    let settings = DeliverySettings {
-        location: sealed.folder.display().to_string(),
-        manifest_sha256: sealed.manifest_sha256.clone(),
-    };
-    let mut receipts = Vec::new();
-    for (at, mail) in mails.iter().enumerate() {
-        if !report::letter::wanted(mail.when.as_str(), record) {
-            continue;
-        }
-        let letter: Letter = report::letter::letter(record, &settings)?;
-        let attached: Vec<&Artifact> = artifacts
-            .iter()
-            .filter(|artifact| mail.attach.iter().any(|name| artifact.name.ends_with(name.as_str())))
-            .collect();
-        let _ = (at, relay, letter, attached, &mut receipts);
-        let _ = deliver::mail::send;
-    }
-    Ok(receipts)
-}
-
-/// The state of a reading that goes on.
-struct Reading<'p> {
-    policy: &'p Policy,
-    spool: Spool,
-    history: History,
-    findings: Vec<Finding>,
-    regions: Vec<RegionCoverage>,
-    excluded: Vec<String>,
-    /// Groups whose verdict was withdrawn after it was given.
-    doubted: BTreeSet<(String, String, String)>,
-    groups: u64,
-}
-
-impl Reading<'_> {
-    fn take(
-        &mut self,
-        event: Collected,
-        progress: &Arc<dyn Fn(Progress<'_>) + Send + Sync>,
-    ) -> Result<(), Error> {
-        match event {
-            Collected::Answers(answers) => {
-                // Each answer finds its own file: a batch may hold several regions'.
-                for answer in &answers {
-                    self.spool.answers(std::slice::from_ref(answer))?;
-                }
-            }
-            Collected::Group(group) => {
-                self.judge(&group)?;
-                self.groups = self.groups.saturating_add(1);
-                progress(Progress::Groups(self.groups));
-            }
-            Collected::Excluded { region, group, .. } => {
-                self.excluded.push(format!("{region}/{group}"));
-            }
-            Collected::Conflict { account, region, group } => {
-                self.withdraw(&account, &region, group);
-            }
-            Collected::Region(region) => {
-                self.spool.region_done(region.account.as_str(), region.region.as_str())?;
-                progress(Progress::Region(&region));
-                self.regions.push(region);
-            }
-        }
-        Ok(())
-    }
-
-    fn judge(&mut self, group: &GroupReading) -> Result<(), Error> {
-        let raw_file = self.spool.answers(&group.answers)?.unwrap_or_default();
-        let judged = assess(self.policy, group);
-        for (check, verdict) in self.policy.checks.iter().zip(&judged.verdicts) {
-            if *verdict == Verdict::Compliant {
-                self.history.saw_compliant(
-                    group.account.as_str(),
-                    group.region.as_str(),
-                    &group.group.id,
-                    &check.id,
-                );
-            }
-            self.spool.row(&PopulationRow {
-                account: group.account.as_str().to_owned(),
-                region: group.region.as_str().to_owned(),
-                group_id: group.group.id.clone(),
-                group_name: group.group.name.clone(),
-                check: check.id.clone(),
-                verdict: verdict.as_str().to_owned(),
-                rule_count: group.group.rule_count.map(|n| n.to_string()).unwrap_or_default(),
-                rules_read: u64::try_from(group.rules.read.len()).unwrap_or(u64::MAX),
-                raw_file: raw_file.clone(),
-                raw_sha256: String::new(),
-            })?;
-        }
-        self.findings.extend(judged.findings);
-        Ok(())
-    }
-
-    /// A group that was judged comes again in the listing with differing content: which of the two
-    /// it was is not known, and no verdict stands.
-    fn withdraw(&mut self, account: &AccountId, region: &RegionId, group: SecurityGroup) {
-        self.doubted.insert((
-            account.as_str().to_owned(),
-            region.as_str().to_owned(),
-            group.id.clone(),
-        ));
-        let id = GroupId::new(group.id.clone());
-        self.findings.retain(|finding| {
-            !(finding.account == *account && finding.region == *region && finding.group_id == id)
-        });
-        let nothing = GroupReading {
-            account: account.clone(),
-            region: region.clone(),
-            group,
-            rules: Rules {
-                read: Vec::new(),
-                incomplete: Some("listed twice with differing content".to_owned()),
-            },
-            lists: crate::model::Lists::default(),
-            warnings: Vec::new(),
-            answers: Vec::new(),
-        };
-        self.findings.extend(assess(self.policy, &nothing).findings);
-    }
-}
-
 fn policy_of(schedule: &Schedule) -> Policy {
     // Each network was checked when the schedule was read.
     let internet = Internet::less_trusted(&schedule.trusted).unwrap_or_else(|_| Internet::whole());
-    Policy { checks: schedule.checks.clone(), internet, trusted: schedule.trusted.clone() }
+    Policy {
+        checks: schedule.checks.clone(),
+        internet,
+        trusted: schedule.trusted.clone(),
+    }
 }
 
 fn policy_texts(schedule: &Schedule) -> Vec<PolicyText> {
-    let mut out = vec![PolicyText::new(format!("{}.toml", schedule.name), schedule.text.clone())];
+    let mut out = vec![PolicyText::new(
+        format!("{}.toml", schedule.name),
+        schedule.text.clone(),
+    )];
     for pack in &schedule.packs {
         if let Some(text) = crate::policy::packs::text(pack) {
             out.push(PolicyText::new(format!("pack {pack}"), text));
@@ -435,36 +452,16 @@ fn policy_texts(schedule: &Schedule) -> Vec<PolicyText> {
     out
 }
 
-fn request(scope: &ScopeConfig, account: &AccountId) -> Request {
-    let regions = |ids: &[String]| ids.iter().map(|id| RegionId::new(id.clone())).collect();
-    let groups = |ids: &[String]| ids.iter().map(|id| GroupId::new(id.clone())).collect();
-    Request {
-        account: account.clone(),
-        regions: scope.regions.as_deref().map(regions),
-        exclude_regions: regions(&scope.exclude_regions),
-        groups: scope.groups.as_deref().map(groups),
-        names: scope.names.clone(),
-        tags: scope.tags.clone(),
-        exclude_groups: groups(&scope.exclude_groups),
-        regions_at_once: REGIONS_AT_ONCE,
-        groups_at_once: GROUPS_AT_ONCE,
-    }
-}
-
-/// Regions read at once: about forty exist; eight keep `max_in_flight` busy and bound the memory of
-/// their raw files (about 1 MiB of compressor each).
-const REGIONS_AT_ONCE: usize = 8;
-/// Groups of one region read at once. The service counts calls per region and action.
-const GROUPS_AT_ONCE: usize = 16;
-
 fn scope_of(scope: &ScopeConfig) -> Scope {
     let all = |ids: &Option<Vec<String>>| ids.clone().unwrap_or_else(|| vec!["all".to_owned()]);
-    let mut groups = Vec::new();
-    if let Some(ids) = &scope.groups {
-        groups.extend(ids.iter().cloned());
-    }
+    let mut groups: Vec<String> = scope.groups.clone().unwrap_or_default();
     groups.extend(scope.names.iter().map(|name| format!("named {name}")));
-    groups.extend(scope.tags.iter().map(|tag| format!("tagged {}={}", tag.key, tag.value)));
+    groups.extend(
+        scope
+            .tags
+            .iter()
+            .map(|tag| format!("tagged {}={}", tag.key, tag.value)),
+    );
     if groups.is_empty() {
         groups.push("all".to_owned());
     }
@@ -480,25 +477,32 @@ fn scope_of(scope: &ScopeConfig) -> Scope {
 /// Why the run is INCOMPLETE; none: it is complete.
 fn incomplete_reasons(coverage: &Coverage, totals: &Totals) -> Vec<String> {
     let mut out = Vec::new();
-    if coverage.regions.iter().all(|region| region.status == RegionStatus::Skipped) {
+    if coverage
+        .regions
+        .iter()
+        .all(|region| region.status == RegionStatus::Skipped)
+    {
         out.push("no region was read".to_owned());
     }
     for region in &coverage.regions {
         if region.status != RegionStatus::Failed {
             continue;
         }
-        let what = match &region.error {
-            Some(CallError { code, message, request_id, action }) => {
-                let id = if request_id.is_empty() {
+        let what = region.error.as_ref().map_or_else(
+            || "not read in full".to_owned(),
+            |error| {
+                let id = if error.request_id.is_empty() {
                     String::new()
                 } else {
-                    format!(" (request id {request_id})")
+                    format!(" (request id {})", error.request_id)
                 };
-                format!("{action}: {code}{id}: {message}")
-            }
-            None => "not read in full".to_owned(),
-        };
-        out.push(format!("{} of account {}: {what}", region.region, region.account));
+                format!("{}: {}{id}: {}", error.action, error.code, error.message)
+            },
+        );
+        out.push(format!(
+            "{} of account {}: {what}",
+            region.region, region.account
+        ));
     }
     if totals.undetermined > 0 {
         out.push(format!("{} verdicts are undetermined", totals.undetermined));
@@ -506,12 +510,15 @@ fn incomplete_reasons(coverage: &Coverage, totals: &Totals) -> Vec<String> {
     out
 }
 
-fn utc(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+/// Counts of what is held, for `--json`.
+pub fn held_rules(held: &[Held]) -> usize {
+    held.iter().map(|held| held.rules.len()).sum()
 }
 
-fn salt() -> Result<[u8; 3], Error> {
-    let mut salt = [0u8; 3];
-    getrandom::fill(&mut salt).map_err(Error::Random)?;
-    Ok(salt)
+fn tool() -> String {
+    format!("sgwarden {}", env!("CARGO_PKG_VERSION"))
+}
+
+fn utc(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -8,6 +8,7 @@ pub mod deliver;
 pub mod evidence;
 pub mod exposure;
 pub mod host;
+pub mod job;
 pub mod model;
 pub mod policy;
 pub mod remedy;

@@ -40,8 +40,10 @@ impl Draft {
     /// The store cannot be written.
     pub fn begin(store: &Store, run: &RunId) -> Result<Self, Error> {
         let folder = store.runs().join(format!("{run}{UNFINISHED}"));
-        let raw = folder.join(format::RAW_BEFORE);
-        fs::create_dir_all(&raw).map_err(Error::io("create", &raw))?;
+        for raw in [format::RAW_BEFORE, format::RAW_AFTER] {
+            let raw = folder.join(raw);
+            fs::create_dir_all(&raw).map_err(Error::io("create", &raw))?;
+        }
         Ok(Self {
             run: run.clone(),
             store: store.clone(),

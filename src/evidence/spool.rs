@@ -68,7 +68,6 @@ struct RawFile {
 #[derive(Default)]
 struct Region {
     raw: Option<RawFile>,
-    next: u32,
     rows: Option<(PathBuf, csv::Writer<File>)>,
 }
 
@@ -76,6 +75,8 @@ struct Region {
 pub struct Spool {
     folder: PathBuf,
     raw_dir: &'static str,
+    /// Number of the last raw file: a region that comes again gets another.
+    number: u32,
     regions: BTreeMap<(String, String), Region>,
     done: BTreeMap<String, FileEntry>,
     row_files: BTreeMap<(String, String), PathBuf>,
@@ -120,6 +121,7 @@ impl Spool {
         Self {
             folder: draft.folder().to_owned(),
             raw_dir,
+            number: 0,
             regions: BTreeMap::new(),
             done: BTreeMap::new(),
             row_files: BTreeMap::new(),
@@ -148,8 +150,8 @@ impl Spool {
         let raw = match &mut region.raw {
             Some(raw) => raw,
             slot => {
-                region.next = region.next.saturating_add(1);
-                slot.insert(open(&self.folder, self.raw_dir, &key, region.next)?)
+                self.number = self.number.saturating_add(1);
+                slot.insert(open(&self.folder, self.raw_dir, &key, self.number)?)
             }
         };
         for answer in answers {
@@ -198,6 +200,21 @@ impl Spool {
         if let Some((path, mut writer)) = done.rows {
             writer.flush().map_err(Error::io("write", &path))?;
             self.row_files.insert(key, path);
+        }
+        Ok(())
+    }
+
+    /// Closes the raw files and notes them in the draft, where there is no population.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn finish_raw(mut self, draft: &mut Draft) -> Result<(), Error> {
+        let open: Vec<(String, String)> = self.regions.keys().cloned().collect();
+        for (account, region) in open {
+            self.region_done(&account, &region)?;
+        }
+        for (name, entry) in &self.done {
+            draft.note(name, entry.clone());
         }
         Ok(())
     }

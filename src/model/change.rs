@@ -216,6 +216,9 @@ pub struct Change {
     pub after_sha256: Option<String>,
     /// The group's verdict on each check afterwards.
     pub verdict_after: BTreeMap<String, String>,
+    /// The group's rules by the reading after, a line a rule: id and what it says. A rollback holds
+    /// the group to them.
+    pub group_after: Vec<String>,
     /// The killed run that wanted it, where this run only settled it.
     pub intent_of: Option<String>,
 }

@@ -195,6 +195,53 @@ impl Rule {
         ]
     }
 
+    /// A rule of fields under the service's own names; names it does not know are dropped.
+    pub fn from_fields(fields: &BTreeMap<String, String>) -> Self {
+        let of = |name: &str| {
+            fields
+                .get(name)
+                .map_or(Field::Unset, |text| Field::from(text.as_str()))
+        };
+        Self {
+            security_group_rule_id: of("SecurityGroupRuleId"),
+            direction: of("Direction"),
+            policy: of("Policy"),
+            priority: of("Priority"),
+            ip_protocol: of("IpProtocol"),
+            port_range: of("PortRange"),
+            port_range_list_id: of("PortRangeListId"),
+            port_range_list_name: of("PortRangeListName"),
+            source_cidr_ip: of("SourceCidrIp"),
+            ipv6_source_cidr_ip: of("Ipv6SourceCidrIp"),
+            source_group_id: of("SourceGroupId"),
+            source_group_name: of("SourceGroupName"),
+            source_group_owner_account: of("SourceGroupOwnerAccount"),
+            source_prefix_list_id: of("SourcePrefixListId"),
+            source_prefix_list_name: of("SourcePrefixListName"),
+            source_port_range: of("SourcePortRange"),
+            dest_cidr_ip: of("DestCidrIp"),
+            ipv6_dest_cidr_ip: of("Ipv6DestCidrIp"),
+            dest_group_id: of("DestGroupId"),
+            dest_group_name: of("DestGroupName"),
+            dest_group_owner_account: of("DestGroupOwnerAccount"),
+            dest_prefix_list_id: of("DestPrefixListId"),
+            dest_prefix_list_name: of("DestPrefixListName"),
+            nic_type: of("NicType"),
+            description: of("Description"),
+            create_time: of("CreateTime"),
+            unknown: Vec::new(),
+            asked_nic: None,
+        }
+    }
+
+    /// Its fields as a map.
+    pub fn field_map(&self) -> BTreeMap<String, String> {
+        self.fields()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
     /// The source as a person would name it: the first that is set, in the order rules are read.
     pub fn source_shown(&self) -> String {
         let cidrs = [&self.source_cidr_ip, &self.ipv6_source_cidr_ip];

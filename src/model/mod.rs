@@ -25,8 +25,8 @@ pub use group::{
 };
 pub use ids::{AccountId, GroupId, RegionId, RunId, Sha256};
 pub use record::{
-    Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader, RunRecord,
-    Scope, Times, Totals,
+    Approval, Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader,
+    RunRecord, Scope, Times, Totals,
 };
 pub use verdict::{
     Attached, ExposedRun, Family, Finding, FindingRule, FindingState, Protocol, Reach, Severity,

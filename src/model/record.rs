@@ -160,6 +160,19 @@ pub struct RunHeader {
     pub totals: Totals,
     /// Language of the reports.
     pub language: Language,
+    /// Who let a plan be carried out.
+    pub approval: Option<Approval>,
+}
+
+/// Who let a plan be carried out, and under which ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// A name.
+    pub approved_by: String,
+    /// A ticket's id.
+    pub ticket: Option<String>,
+    /// SHA-256 of the plan's file.
+    pub plan_sha256: String,
 }
 
 /// A group and check of the population.

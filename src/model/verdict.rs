@@ -202,6 +202,8 @@ pub struct FindingRule {
     pub description: String,
     /// What could not be read about it, in words; empty for a rule that was.
     pub unreadable: Vec<String>,
+    /// When an unbroken series of runs first reported it, RFC 3339: what `grace` counts from.
+    pub first_seen: String,
 }
 
 /// Where a finding stands between two runs.

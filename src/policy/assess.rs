@@ -134,6 +134,7 @@ fn finding_rule(rule: &crate::exposure::ReadRule<'_>, addresses: String) -> Find
         held: Vec::new(),
         description: rule.rule.description.shown().to_owned(),
         unreadable: rule.unreadable.clone(),
+        first_seen: String::new(),
     }
 }
 

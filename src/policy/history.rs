@@ -47,10 +47,43 @@ impl History {
         }
     }
 
+    /// Since when a rule has been reported under any check of its group, without a break.
+    pub fn rule_first_seen(
+        &self,
+        account: &str,
+        region: &str,
+        group: &str,
+        rule: &str,
+    ) -> Option<&str> {
+        self.open
+            .values()
+            .filter(|f| {
+                f.account.as_str() == account
+                    && f.region.as_str() == region
+                    && f.group_id.as_str() == group
+            })
+            .flat_map(|f| &f.rules)
+            .filter(|r| r.rule_id == rule && !r.first_seen.is_empty())
+            .map(|r| r.first_seen.as_str())
+            .min()
+    }
+
     /// Fills `first_seen` and `state` of this run's findings.
     pub fn date(&self, findings: &mut [Finding], now: &str) {
         for finding in findings {
             let key = key(finding);
+            for at in 0..finding.rules.len() {
+                let Some(rule) = finding.rules.get(at) else {
+                    break;
+                };
+                let since = self
+                    .rule_first_seen(&key.0, &key.1, &key.2, &rule.rule_id)
+                    .unwrap_or(now)
+                    .to_owned();
+                if let Some(rule) = finding.rules.get_mut(at) {
+                    rule.first_seen = since;
+                }
+            }
             if let Some(before) = self.open.get(&key) {
                 finding.first_seen.clone_from(&before.first_seen);
                 finding.state = FindingState::Open;

@@ -4,9 +4,10 @@
 
 use super::digest::digest;
 use super::plan::GroupPlan;
+use super::said::{said, said_by};
 use super::verify::{Attempt, CallEnd};
 use crate::cloud::failure::Fate;
-use crate::cloud::{CallFailure, Change as ChangeCall, Client, read_group};
+use crate::cloud::{CallFailure, ChangeRequest as ChangeCall, Client, read_group};
 use crate::model::{Change, ChangeKind, GroupReading, Outcome, RawAnswer};
 use crate::state::journal::{Entry, Journal};
 use crate::state::{self};
@@ -164,7 +165,10 @@ impl Hands<'_> {
             .collect();
         for (at, ids) in revoked.chunks(IDS_A_CALL).enumerate() {
             let mut params = BTreeMap::from([
-                ("SecurityGroupId".to_owned(), plan.group_id.as_str().to_owned()),
+                (
+                    "SecurityGroupId".to_owned(),
+                    plan.group_id.as_str().to_owned(),
+                ),
                 ("RegionId".to_owned(), plan.region.as_str().to_owned()),
             ]);
             for (number, id) in ids.iter().enumerate() {
@@ -173,11 +177,21 @@ impl Hands<'_> {
                     (*id).to_owned(),
                 );
             }
-            out.push(self.request(plan, "RevokeSecurityGroup", params, &format!("{again}r{at}")));
+            out.push(self.request(
+                plan,
+                "RevokeSecurityGroup",
+                params,
+                &format!("{again}r{at}"),
+            ));
         }
-        for (at, change) in changes.iter().filter(|(_, c)| c.kind == ChangeKind::Authorize) {
-            let params = change.rule.clone();
-            out.push(self.request(plan, "AuthorizeSecurityGroup", params, &format!("{again}a{at}")));
+        for (at, change) in changes
+            .iter()
+            .filter(|(_, c)| c.kind == ChangeKind::Authorize)
+        {
+            if let Some(request) = &change.request {
+                let params = request.params.clone();
+                out.push(self.request(plan, &request.action, params, &format!("{again}a{at}")));
+            }
         }
         out
     }
@@ -236,6 +250,7 @@ impl Hands<'_> {
                 before_sha256: plan.reading_sha256.clone(),
                 after_sha256: None,
                 verdict_after: BTreeMap::new(),
+                group_after: Vec::new(),
                 intent_of: None,
             };
             self.journal.write(&Entry::Intent {
@@ -281,7 +296,9 @@ impl Hands<'_> {
         loop {
             match self.read(plan, &mut out.after).await {
                 Ok(reading) => {
-                    let same = last.as_ref().is_some_and(|last| digest(last) == digest(&reading));
+                    let same = last
+                        .as_ref()
+                        .is_some_and(|last| digest(last) == digest(&reading));
                     let done = is_done(plan, &reading);
                     out.attempt.read_at = Some(utc((self.now)()));
                     out.attempt.after = Some((reading.clone(), same));
@@ -321,25 +338,33 @@ fn end_of(failure: &CallFailure) -> CallEnd {
 /// Whether the reading shows all that the plan wants.
 fn is_done(plan: &GroupPlan, reading: &GroupReading) -> bool {
     plan.changes.iter().all(|change| match change.kind {
-        ChangeKind::Revoke => {
-            !reading.rules.read.iter().any(|rule| rule.id() == change.rule_id)
-        }
+        ChangeKind::Revoke => !reading
+            .rules
+            .read
+            .iter()
+            .any(|rule| rule.id() == change.rule_id),
         ChangeKind::Authorize | ChangeKind::Modify => {
-            let wanted = super::rollback::said_by(&change.undo_of());
-            reading.rules.read.iter().any(|rule| super::rollback::said(rule) == wanted)
+            let wanted = said_by(&change.rule);
+            reading.rules.read.iter().any(|rule| said(rule) == wanted)
         }
     })
 }
 
 /// The plan's changes that a settled reading shows not done, by their place.
 fn remaining(plan: &GroupPlan, attempt: &Attempt) -> BTreeSet<usize> {
-    let Some((reading, _)) = &attempt.after else { return BTreeSet::new() };
+    let Some((reading, _)) = &attempt.after else {
+        return BTreeSet::new();
+    };
     plan.changes
         .iter()
         .enumerate()
         .filter(|(_, change)| {
             change.kind == ChangeKind::Revoke
-                && reading.rules.read.iter().any(|rule| rule.id() == change.rule_id)
+                && reading
+                    .rules
+                    .read
+                    .iter()
+                    .any(|rule| rule.id() == change.rule_id)
         })
         .map(|(at, _)| at)
         .collect()
@@ -354,12 +379,21 @@ fn drift(plan: &GroupPlan, reading: &GroupReading) -> Option<String> {
         .changes
         .iter()
         .filter(|change| change.kind == ChangeKind::Revoke)
-        .filter(|change| !reading.rules.read.iter().any(|rule| rule.id() == change.rule_id))
+        .filter(|change| {
+            !reading
+                .rules
+                .read
+                .iter()
+                .any(|rule| rule.id() == change.rule_id)
+        })
         .map(|change| change.rule_id.as_str())
         .collect();
     Some(if missing.is_empty() {
         "the group has changed since it was planned; it was left alone".to_owned()
     } else {
-        format!("the group has changed since it was planned: {} gone", missing.join(", "))
+        format!(
+            "the group has changed since it was planned: {} gone",
+            missing.join(", ")
+        )
     })
 }

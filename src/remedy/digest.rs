@@ -3,7 +3,7 @@
 use crate::model::{GroupReading, NicType};
 use sha2::Digest as _;
 
-/// SHA-256 over all that decides: the group's id, whether it is classic and managed, every rule's
+/// SHA-256 over all that decides: the group's id, its tags, whether it is classic and managed, every rule's
 /// fields and every named list's entries, in an order of its own.
 pub fn digest(reading: &GroupReading) -> String {
     let mut rules: Vec<Vec<(String, String)>> = reading
@@ -34,8 +34,9 @@ pub fn digest(reading: &GroupReading) -> String {
         .collect();
     // Debug output quotes and escapes every text, so that no two readings print alike.
     let text = format!(
-        "{:?} {:?} {:?} {:?} {rules:?} {lists:?}",
+        "{:?} {:?} {:?} {:?} {:?} {rules:?} {lists:?}",
         reading.group.id,
+        reading.group.tags,
         reading.group.vpc_id,
         reading.group.service_managed,
         reading.rules.incomplete,

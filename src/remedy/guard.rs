@@ -2,7 +2,7 @@
 
 use super::plan::{GroupPlan, RemediationPlan};
 use crate::model::{Held, HoldReason};
-use crate::policy::remediation::{Mode, Remediation};
+use crate::policy::remediation::Remediation;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
@@ -78,17 +78,19 @@ pub fn guard(
             ),
         ));
     }
-    match remediation.mode {
-        Mode::Off => reasons.push((HoldReason::Mode, "mode is off".to_owned())),
-        Mode::Plan => reasons.push((HoldReason::Mode, "mode is plan".to_owned())),
-        Mode::Revoke => {}
-    }
     if !reasons.is_empty() {
         let detail: Vec<&str> = reasons.iter().map(|(_, detail)| detail.as_str()).collect();
         let detail = detail.join("; ");
         for group in std::mem::take(&mut out.groups) {
             let why = reasons.iter().map(|(reason, _)| *reason).collect();
             out.held.push(held(&group, why, detail.clone()));
+        }
+    }
+    if !remediation.mode.changes() {
+        // The plan stands, for people to read and approve; this run does not carry it out.
+        for group in &out.groups {
+            let detail = format!("mode is {}", remediation.mode.as_str());
+            out.held.push(held(group, vec![HoldReason::Mode], detail));
         }
     }
     out.held.sort_by(|a, b| {

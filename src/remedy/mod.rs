@@ -4,6 +4,9 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `digest` | when two readings are equal |
+//! | `apply` | doing it: the only file with I/O |
+//! | `rollback` | putting back what a run revoked: a plan out of its changes |
+//! | `said` | what a rule says, whatever its id |
 //! | `undo` | the exact request that puts a rule back, or why there is none |
 //! | `plan` | of one group: the cut, what is held, what will be |
 //! | `verify` | what became of it, from two readings; pure |
@@ -11,9 +14,12 @@
 //!
 //! To add a guard rail: `guard.rs`, a reason in `model::HoldReason`, and a case that trips it.
 
+pub mod apply;
 pub mod digest;
 pub mod guard;
 pub mod plan;
+pub mod rollback;
+pub mod said;
 pub mod undo;
 pub mod verify;
 

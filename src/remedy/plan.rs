@@ -29,8 +29,10 @@ pub struct PlannedChange {
     pub checks: Vec<String>,
     /// All traffic that ends with it, private sources first.
     pub ends: Vec<Traffic>,
-    /// The exact request that puts it back.
+    /// The exact request that takes the change back.
     pub undo: ApiRequest,
+    /// The exact request that makes the change, where the rule's id does not say it.
+    pub request: Option<ApiRequest>,
 }
 
 /// One group to change.
@@ -403,16 +405,12 @@ fn planned_change(
     Some(PlannedChange {
         kind: ChangeKind::Revoke,
         rule_id: rule.rule.id().to_owned(),
-        rule: rule
-            .rule
-            .fields()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        rule: rule.rule.field_map(),
         checks,
         ends: shown(&part_of(&change.closed, rule)),
         // A rule without an exact undo is held, so that this is never `None`.
         undo: undo::authorize(reading, rule.rule).ok()?,
+        request: None,
     })
 }
 

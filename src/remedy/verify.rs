@@ -3,11 +3,12 @@
 
 use super::digest::digest;
 use super::plan::{GroupPlan, PlannedChange};
+use super::said::{lines, said, said_by};
 use crate::exposure::traffic::{Difference, difference, part_of, shown};
 use crate::exposure::{Certainty, GroupRules, Run};
-use crate::model::{Change, GroupReading, Outcome, Traffic};
+use crate::model::{Change, ChangeKind, GroupReading, Outcome, Rule, Traffic};
 use crate::policy::{Policy, assess};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How a call ended, as far as the caller knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,11 @@ pub fn verify(policy: &Policy, attempt: &Attempt) -> Vec<Change> {
                     .map_or_else(|| plan.reading_sha256.clone(), digest),
                 after_sha256: attempt.after.as_ref().map(|(reading, _)| digest(reading)),
                 verdict_after: facts.verdicts.clone(),
+                group_after: attempt
+                    .after
+                    .as_ref()
+                    .map(|(reading, _)| lines(&reading.rules.read))
+                    .unwrap_or_default(),
                 intent_of: None,
             }
         })
@@ -84,25 +90,29 @@ pub fn verify(policy: &Policy, attempt: &Attempt) -> Vec<Change> {
 
 /// What the two readings say, once for all changes of the group.
 struct Facts {
-    /// Rule ids of the reading before.
-    before: BTreeSet<String>,
-    /// Rule ids of the reading after; `None` where there is no settled one.
-    after: Option<BTreeSet<String>>,
+    /// The rules before.
+    before: Vec<Rule>,
+    /// The rules after; `None` where there is no settled reading.
+    after: Option<Vec<Rule>>,
     closed: BTreeMap<String, Vec<Traffic>>,
     opened: Vec<Traffic>,
-    /// Closed beyond what the whole group's plan said.
+    /// The two readings differ by exactly what was planned for the whole group.
+    exact: bool,
+    /// Closed beyond what was planned, or opened beyond it.
     beyond: bool,
     verdicts: BTreeMap<String, String>,
     still_exposed: bool,
 }
 
-fn ids(reading: &GroupReading) -> BTreeSet<String> {
-    reading
-        .rules
-        .read
-        .iter()
-        .map(|rule| rule.id().to_owned())
-        .collect()
+/// Whether a change is so in a set of rules.
+fn is_so(planned: &PlannedChange, rules: &[Rule]) -> bool {
+    match planned.kind {
+        ChangeKind::Revoke => !rules.iter().any(|rule| rule.id() == planned.rule_id),
+        ChangeKind::Authorize | ChangeKind::Modify => {
+            let wanted = said_by(&planned.rule);
+            rules.iter().any(|rule| said(rule) == wanted)
+        }
+    }
 }
 
 fn rules_of(reading: &GroupReading) -> GroupRules<'_> {
@@ -117,7 +127,12 @@ impl Facts {
     fn of(policy: &Policy, attempt: &Attempt) -> Self {
         let plan = &attempt.plan;
         let mut facts = Self {
-            before: attempt.before.as_ref().map(ids).unwrap_or_default(),
+            before: attempt
+                .before
+                .as_ref()
+                .map(|r| r.rules.read.clone())
+                .unwrap_or_default(),
+            exact: false,
             after: None,
             closed: BTreeMap::new(),
             opened: Vec::new(),
@@ -145,7 +160,7 @@ impl Facts {
         if !whole {
             return facts;
         }
-        facts.after = Some(ids(after));
+        facts.after = Some(after.rules.read.clone());
         let Some(before) = &attempt.before else {
             return facts;
         };
@@ -164,14 +179,21 @@ impl Facts {
                 .closed
                 .insert(planned.rule_id.clone(), parts(planned, &change.closed));
         }
-        // What all planned rules together may end: the group without them.
-        let all: BTreeSet<String> = plan
-            .changes
-            .iter()
-            .map(|planned| planned.rule_id.clone())
-            .collect();
-        let expected = difference(&old, &old.without(&all), Certainty::Closing);
-        facts.beyond = !within(&change.closed, &expected.closed);
+        // The group as it would be: without what is revoked, with what is put back.
+        let mut wanted: Vec<Rule> = before.rules.read.clone();
+        for planned in &plan.changes {
+            match planned.kind {
+                ChangeKind::Revoke => wanted.retain(|rule| rule.id() != planned.rule_id),
+                ChangeKind::Authorize | ChangeKind::Modify => {
+                    wanted.push(Rule::from_fields(&planned.rule));
+                }
+            }
+        }
+        let as_wanted = GroupRules::read(&wanted, &before.lists, before.group.is_classic());
+        let expected = difference(&old, &as_wanted, Certainty::Closing);
+        facts.exact = change == expected;
+        facts.beyond =
+            !within(&change.closed, &expected.closed) || !within(&change.opened, &expected.opened);
         facts
     }
 
@@ -183,26 +205,27 @@ impl Facts {
     }
 
     fn is_as_planned(&self, planned: &PlannedChange) -> bool {
+        // A batch may have been carried out in part: then each rule that is gone answers for itself.
         self.after.is_some()
-            && !self.beyond
-            && self.opened.is_empty()
-            && self.closed_by(planned) == planned.ends
+            && (self.exact
+                || (planned.kind == ChangeKind::Revoke
+                    && !self.beyond
+                    && self.closed_by(planned) == planned.ends))
     }
 
     fn outcome(&self, attempt: &Attempt, planned: &PlannedChange) -> (Outcome, Option<String>) {
-        let id = &planned.rule_id;
         let trouble = || attempt.trouble.clone();
         if attempt.before.is_none() {
             return (Outcome::Drifted, trouble());
         }
         if attempt.call == CallEnd::NotMade {
-            return if self.before.contains(id) {
-                (Outcome::Drifted, trouble())
-            } else {
+            return if is_so(planned, &self.before) {
                 (
                     Outcome::AlreadyGone,
-                    Some("the rule had gone before it was revoked".to_owned()),
+                    Some("it was so before anything was asked for".to_owned()),
                 )
+            } else {
+                (Outcome::Drifted, trouble())
             };
         }
         let Some(after) = &self.after else {
@@ -216,18 +239,18 @@ impl Facts {
             };
             return (Outcome::Unknown, Some(told));
         };
-        if after.contains(id) {
+        if !is_so(planned, after) {
             return match &attempt.call {
                 CallEnd::Refused(why) => (Outcome::Refused, Some(why.clone())),
                 CallEnd::Lost(why) => (
                     Outcome::Failed,
                     Some(format!(
-                        "the rule is still there; the call's answer was lost: {why}"
+                        "it was not done; the call's answer was lost: {why}"
                     )),
                 ),
                 CallEnd::Answered | CallEnd::NotMade => (
                     Outcome::Failed,
-                    Some("the service answered success and the rule is still there".to_owned()),
+                    Some("the service answered success and it was not done".to_owned()),
                 ),
             };
         }
@@ -240,7 +263,9 @@ impl Facts {
                 }
             };
         }
-        if self.still_exposed || self.closed_by(planned) != planned.ends {
+        if planned.kind == ChangeKind::Revoke
+            && (self.still_exposed || self.closed_by(planned) != planned.ends)
+        {
             return (
                 Outcome::Failed,
                 Some(

@@ -272,3 +272,16 @@ fn line(view: &View<'_>, finding: &Finding) -> Line {
         ),
     }
 }
+
+/// What the plain part says of files that were too large to attach.
+pub fn left_off(record: &RunRecord, names: &[String], location: &str) -> String {
+    let view = View::new(record);
+    let names = names.join(&view.words.get("count.list"));
+    format!(
+        "\n{}\n",
+        view.words.say(
+            "note.left_off",
+            &[("names", &names), ("location", location)]
+        )
+    )
+}

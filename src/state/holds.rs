@@ -6,7 +6,6 @@ use super::{Error, State};
 use crate::model::{GroupId, RegionId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 
@@ -21,7 +20,7 @@ pub struct RuleNote {
     pub region: RegionId,
     /// The group.
     pub group_id: GroupId,
-    /// What the rule says; see [`fingerprint`].
+    /// What the rule says; see `remedy::said`.
     pub rule: String,
     /// What was done.
     pub what: Done,
@@ -35,37 +34,6 @@ pub enum Done {
     Revoked,
     /// Put back by a rollback; not to be revoked before that time.
     RestoredUntil(DateTime<Utc>),
-}
-
-/// What a rule says: its fields less the id, the time, names and the description.
-pub fn fingerprint(fields: &BTreeMap<String, String>) -> String {
-    const NOT_SAID: [&str; 7] = [
-        "SecurityGroupRuleId",
-        "CreateTime",
-        "Description",
-        "PortRangeListName",
-        "SourceGroupName",
-        "SourcePrefixListName",
-        "NicType",
-    ];
-    let mut parts: Vec<String> = Vec::new();
-    for (name, value) in fields {
-        if NOT_SAID.contains(&name.as_str()) {
-            continue;
-        }
-        // Spellings that the service rewrites when a rule comes back.
-        let value = match (name.as_str(), value.to_ascii_lowercase().as_str()) {
-            ("Priority", digits) => match digits.parse::<u64>() {
-                Ok(priority) => priority.min(100).to_string(),
-                Err(_) => digits.to_owned(),
-            },
-            ("PortRange", "-1/-1" | "0/65535" | "1/65535") => "all".to_owned(),
-            ("SourcePortRange", "-1/-1" | "1/65535") => continue,
-            (_, other) => other.to_owned(),
-        };
-        parts.push(format!("{name}={value}"));
-    }
-    parts.join(" ")
 }
 
 impl State {

@@ -1,0 +1,726 @@
+//! The changing half of a job: the canary loop, each group through apply and verify, the journal;
+//! plans carried out later; rollbacks.
+
+use super::{Begun, Error, Job, Progress, RunOutcome, Tools, begin, finish, policy_of, tool, utc};
+use crate::cloud::call::{Effect, Request};
+use crate::cloud::{Service, read_group};
+use crate::evidence::Spool;
+use crate::evidence::store::read_record;
+use crate::model::{
+    Approval, CallError, Change, ChangeKind, Coverage, GroupId, Held, HoldReason, Outcome,
+    RegionCoverage, RegionStatus, RunHeader, RunRecord, Scope, Times, Totals,
+};
+use crate::policy::Policy;
+use crate::policy::remediation::Remediation;
+use crate::remedy::apply::{Applied, Hands};
+use crate::remedy::digest::digest;
+use crate::remedy::plan::GroupPlan;
+use crate::remedy::said::{said, said_by};
+use crate::remedy::{RemediationPlan, guard, rollback as undoing, verify};
+use crate::state::holds::{Done, RuleNote};
+use crate::state::journal::{Entry, Journal, Orphan};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// The lock of everyone who changes.
+pub(super) const LOCK: &str = ".changes";
+
+/// Changes that are being made.
+pub(super) struct Changing<'a> {
+    tools: &'a Tools,
+    policy: &'a Policy,
+    begun: &'a mut Begun,
+    pub(super) changes: Vec<Change>,
+    pub(super) held: Vec<Held>,
+    number: u64,
+}
+
+impl<'a> Changing<'a> {
+    pub(super) fn new(tools: &'a Tools, begun: &'a mut Begun, policy: &'a Policy) -> Self {
+        Self {
+            tools,
+            policy,
+            begun,
+            changes: Vec::new(),
+            held: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// The canary first, then the rest; a change that is not verified stops the run.
+    pub(super) async fn carry_out(
+        &mut self,
+        plan: &RemediationPlan,
+        remediation: &Remediation,
+    ) -> Result<(), Error> {
+        if plan.groups.is_empty() {
+            return Ok(());
+        }
+        let mut journal = self.tools.state.journal(&self.begun.run)?;
+        let canary = usize::try_from(remediation.canary).unwrap_or(usize::MAX);
+        let mut stopped: Option<String> = None;
+        for (at, group) in plan.groups.iter().enumerate() {
+            if let Some(why) = &stopped {
+                self.held.push(guard::held(
+                    group,
+                    vec![HoldReason::CanaryFailed],
+                    why.clone(),
+                ));
+                continue;
+            }
+            let changes = self.one(group, &mut journal).await?;
+            if let Some(bad) = changes.iter().find(|change| change.is_broken()) {
+                let which = if at < canary {
+                    "the canary"
+                } else {
+                    "a change"
+                };
+                stopped = Some(format!(
+                    "{which} before it, in {} {}, ended {}: nothing more was changed",
+                    bad.region,
+                    bad.group_id,
+                    bad.outcome.as_str()
+                ));
+            }
+            self.changes.extend(changes);
+        }
+        if let Some(rule) = &remediation.config_rule
+            && self
+                .changes
+                .iter()
+                .any(|change| change.outcome == Outcome::Verified)
+        {
+            self.ask_config(rule).await?;
+        }
+        Ok(())
+    }
+
+    /// One group through apply and verify; its outcome into the journal.
+    async fn one(&mut self, plan: &GroupPlan, journal: &mut Journal) -> Result<Vec<Change>, Error> {
+        (self.tools.progress)(Progress::Changing(plan.group_id.as_str()));
+        let mut hands = Hands {
+            client: &self.tools.client,
+            journal,
+            number: self.number,
+            now: self.tools.now,
+            waits: self.tools.waits.clone(),
+            run: self.begun.run.as_str().to_owned(),
+        };
+        let applied: Applied = hands.apply(plan).await?;
+        self.number = hands.number;
+        self.begun.spool.answers(&applied.before)?;
+        self.begun.after.answers(&applied.after)?;
+        let mut changes = verify::verify(self.policy, &applied.attempt);
+        for change in &mut changes {
+            if change.kind == ChangeKind::Authorize {
+                name_new_rule(change, &applied);
+            }
+        }
+        for (number, change) in applied.numbers.iter().zip(&changes) {
+            journal.write(&Entry::Outcome {
+                number: *number,
+                at: millis((self.tools.now)()),
+                change: Box::new(change.clone()),
+            })?;
+        }
+        let notes: Vec<RuleNote> = changes
+            .iter()
+            .filter(|c| c.kind == ChangeKind::Revoke && c.outcome == Outcome::Verified)
+            .map(|change| note(change, Done::Revoked, (self.tools.now)()))
+            .collect();
+        self.tools.state.note_rules(&notes)?;
+        Ok(changes)
+    }
+
+    /// Asks Cloud Config to look again; what it answers is kept, its failure fails nothing.
+    async fn ask_config(&mut self, rule: &str) -> Result<(), Error> {
+        let request = Request {
+            service: Service::Config,
+            action: "StartConfigRuleEvaluation".to_owned(),
+            account: self.begun.identity.account.clone(),
+            region: String::new(),
+            params: BTreeMap::from([("ConfigRuleId".to_owned(), rule.to_owned())]),
+            effect: Effect::Change,
+        };
+        let answers = match self.tools.client.call(&request).await {
+            Ok(answer) => answer.into_answers(),
+            Err(failure) => {
+                tracing::warn!(%failure, "Cloud Config was not asked again");
+                failure.answers
+            }
+        };
+        for answer in &answers {
+            self.begun.after.answers(std::slice::from_ref(answer))?;
+        }
+        Ok(())
+    }
+}
+
+/// A rule that was put back has a new id; the change's own undo is by that id.
+fn name_new_rule(change: &mut Change, applied: &Applied) {
+    let wanted = said_by(&change.rule);
+    let before: BTreeSet<&str> = applied
+        .attempt
+        .before
+        .iter()
+        .flat_map(|reading| reading.rules.read.iter().map(crate::model::Rule::id))
+        .collect();
+    let new = applied
+        .attempt
+        .after
+        .iter()
+        .flat_map(|(reading, _)| &reading.rules.read)
+        .find(|rule| said(rule) == wanted && !before.contains(rule.id()));
+    if let Some(rule) = new {
+        change.rule = rule.field_map();
+        change.undo.params = BTreeMap::from([
+            ("RegionId".to_owned(), change.region.as_str().to_owned()),
+            (
+                "SecurityGroupId".to_owned(),
+                change.group_id.as_str().to_owned(),
+            ),
+            ("SecurityGroupRuleId.1".to_owned(), rule.id().to_owned()),
+        ]);
+    }
+}
+
+fn note(change: &Change, what: Done, at: DateTime<Utc>) -> RuleNote {
+    RuleNote {
+        at,
+        account: change.account.as_str().to_owned(),
+        region: change.region.clone(),
+        group_id: change.group_id.clone(),
+        rule: said_by(&change.rule),
+        what,
+    }
+}
+
+fn millis(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// What killed runs left in the journal: each intent settled by reading, never by trust.
+pub(super) async fn settle_orphans(
+    tools: &Tools,
+    begun: &mut Begun,
+    policy: &Policy,
+) -> Result<Vec<Change>, Error> {
+    if begun.changing.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut out = Vec::new();
+    for Orphan { run, changes } in tools.state.orphans()? {
+        let mut journal = tools.state.journal(&run)?;
+        for (number, mut change) in changes {
+            change.intent_of = Some(run.as_str().to_owned());
+            if change.outcome == Outcome::Unknown {
+                settle(tools, begun, policy, &mut change).await?;
+                if change.outcome != Outcome::Unknown {
+                    journal.write(&Entry::Outcome {
+                        number,
+                        at: millis((tools.now)()),
+                        change: Box::new(change.clone()),
+                    })?;
+                }
+                if change.outcome == Outcome::Verified && change.kind == ChangeKind::Revoke {
+                    tools
+                        .state
+                        .note_rules(&[note(&change, Done::Revoked, (tools.now)())])?;
+                }
+            }
+            out.push(change);
+        }
+    }
+    Ok(out)
+}
+
+/// Settles one open intent: two equal readings, a second apart, say whether it was done.
+async fn settle(
+    tools: &Tools,
+    begun: &mut Begun,
+    policy: &Policy,
+    change: &mut Change,
+) -> Result<(), Error> {
+    let mut last: Option<String> = None;
+    let mut why = String::new();
+    for attempt in 0..4 {
+        if attempt > 0 {
+            tokio::time::sleep(tools.waits.first).await;
+        }
+        let read = read_group(
+            &tools.client,
+            &change.account,
+            &change.region,
+            &change.group_id,
+        )
+        .await;
+        let reading = match read {
+            Ok(Some(mut reading)) => {
+                begun.after.answers(&std::mem::take(&mut reading.answers))?;
+                reading
+            }
+            Ok(None) => {
+                change.outcome = Outcome::AlreadyGone;
+                change.error = Some("the group itself is gone".to_owned());
+                return Ok(());
+            }
+            Err(failure) => {
+                begun.after.answers(&failure.answers)?;
+                why = failure.to_string();
+                last = None;
+                continue;
+            }
+        };
+        if let Some(incomplete) = &reading.rules.incomplete {
+            why.clone_from(incomplete);
+            last = None;
+            continue;
+        }
+        let now = digest(&reading);
+        if last.as_ref() != Some(&now) {
+            last = Some(now);
+            continue;
+        }
+        let done = match change.kind {
+            ChangeKind::Revoke => {
+                let id = change
+                    .rule
+                    .get("SecurityGroupRuleId")
+                    .map_or("", String::as_str);
+                !reading.rules.read.iter().any(|rule| rule.id() == id)
+            }
+            ChangeKind::Authorize | ChangeKind::Modify => {
+                let wanted = said_by(&change.rule);
+                reading.rules.read.iter().any(|rule| said(rule) == wanted)
+            }
+        };
+        let judged = crate::policy::assess(policy, &reading);
+        for (check, verdict) in policy.checks.iter().zip(judged.verdicts) {
+            change
+                .verdict_after
+                .insert(check.id.clone(), verdict.as_str().to_owned());
+        }
+        change.after_sha256 = Some(now);
+        change.group_after = crate::remedy::said::lines(&reading.rules.read);
+        let what = if done {
+            change.verified_at = Some(millis((tools.now)()));
+            change.outcome = Outcome::Verified;
+            "found done"
+        } else {
+            change.outcome = Outcome::Failed;
+            "found not done"
+        };
+        change.error = Some(format!(
+            "the run ended before it knew; settled by the next: {what}"
+        ));
+        return Ok(());
+    }
+    change.error = Some(format!(
+        "the run ended before it knew, and the group could not be read: {why}"
+    ));
+    Ok(())
+}
+
+/// Marks every journal whose changes stand in the sealed run. One that could not be settled stays
+/// open for the next.
+pub(super) fn close_journals(tools: &Tools, record: &RunRecord) -> Result<(), Error> {
+    let run = &record.header.run;
+    let mut journals: BTreeSet<String> = BTreeSet::new();
+    let mut open: BTreeSet<String> = BTreeSet::new();
+    for change in &record.changes {
+        match &change.intent_of {
+            None => {
+                if change.attempted_at.is_some() {
+                    journals.insert(run.as_str().to_owned());
+                }
+            }
+            Some(of) => {
+                journals.insert(of.clone());
+                if change.outcome == Outcome::Unknown {
+                    open.insert(of.clone());
+                }
+            }
+        }
+    }
+    for of in journals.difference(&open) {
+        let mut journal = tools.state.journal(&crate::model::RunId::new(of.clone()))?;
+        journal.write(&Entry::Sealed { run: run.clone() })?;
+    }
+    Ok(())
+}
+
+/// A record of a run that reads only what it changes.
+fn small_record(
+    job: &Job,
+    tools: &Tools,
+    begun: &Begun,
+    regions: Vec<RegionCoverage>,
+    totals: Totals,
+    changes: Vec<Change>,
+    held: Vec<Held>,
+    approval: Option<Approval>,
+) -> RunRecord {
+    let schedule = &job.schedule;
+    let failed: Vec<String> = regions
+        .iter()
+        .filter(|region| region.status == RegionStatus::Failed)
+        .map(|region| {
+            let why = region
+                .error
+                .as_ref()
+                .map_or("", |error| error.message.as_str());
+            format!("{} of account {}: {why}", region.region, region.account)
+        })
+        .collect();
+    let groups: BTreeSet<&str> = changes
+        .iter()
+        .map(|change| change.group_id.as_str())
+        .chain(held.iter().map(|held| held.group_id.as_str()))
+        .collect();
+    let header = RunHeader {
+        run: begun.run.clone(),
+        schedule: schedule.name.clone(),
+        command: job.command.clone(),
+        tool: tool(),
+        mode: schedule.remediation.mode.as_str().to_owned(),
+        identity: begun.identity.clone(),
+        scope: Scope {
+            accounts: vec!["self".to_owned()],
+            regions: regions
+                .iter()
+                .map(|region| region.region.as_str().to_owned())
+                .collect(),
+            exclude_regions: Vec::new(),
+            groups: groups.into_iter().map(str::to_owned).collect(),
+            exclude_groups: Vec::new(),
+        },
+        times: Times {
+            started: utc(begun.started),
+            read: utc((tools.now)()),
+            ended: utc((tools.now)()),
+            timezone: schedule.timezone.name().to_owned(),
+            clock_offset_seconds: tools.client.clock_offset(),
+        },
+        checks: schedule
+            .checks
+            .iter()
+            .map(crate::policy::Check::info)
+            .collect(),
+        trusted: schedule.trusted.clone(),
+        complete: failed.is_empty(),
+        incomplete_reasons: failed,
+        groups: 0,
+        rules: 0,
+        totals,
+        language: schedule.language,
+        approval,
+    };
+    let coverage = Coverage {
+        schema: Coverage::SCHEMA.to_owned(),
+        regions,
+        excluded_groups: Vec::new(),
+    };
+    RunRecord {
+        header,
+        findings: Vec::new(),
+        resolved: Vec::new(),
+        coverage,
+        changes,
+        held,
+    }
+}
+
+/// Carries out a plan that a person approved.
+///
+/// # Errors
+/// The plan is too old, edited, of another account or policy; or as [`super::run`].
+pub async fn apply_plan(
+    job: &Job,
+    tools: &Tools,
+    plan: &RemediationPlan,
+    account: &str,
+    approval: Approval,
+) -> Result<RunOutcome, Error> {
+    let mut begun = begin(tools, &job.schedule.name, true).await?;
+    if begun.identity.account.as_str() != account {
+        let who = begun.identity.account.clone();
+        begun.draft.abandon();
+        return Err(Error::Refused(format!(
+            "the plan was made for account {account}, and these credentials are of {who}"
+        )));
+    }
+    let policy = policy_of(&job.schedule);
+    let work = async {
+        let settled = settle_orphans(tools, &mut begun, &policy).await?;
+        let mut changing = Changing::new(tools, &mut begun, &policy);
+        changing.changes = settled;
+        changing.carry_out(plan, &job.schedule.remediation).await?;
+        Ok::<_, Error>((changing.changes, changing.held))
+    };
+    match work.await {
+        Ok((changes, held)) => {
+            sealed(
+                job,
+                tools,
+                begun,
+                plan.clone(),
+                changes,
+                held,
+                BTreeMap::new(),
+                Some(approval),
+            )
+            .await
+        }
+        Err(why) => {
+            begun.draft.abandon();
+            Err(why)
+        }
+    }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all that a small record is made of"
+)]
+async fn sealed(
+    job: &Job,
+    tools: &Tools,
+    mut begun: Begun,
+    plan: RemediationPlan,
+    changes: Vec<Change>,
+    held: Vec<Held>,
+    errors: BTreeMap<crate::model::RegionId, CallError>,
+    approval: Option<Approval>,
+) -> Result<RunOutcome, Error> {
+    let mut regions: BTreeMap<crate::model::RegionId, RegionCoverage> = BTreeMap::new();
+    let touched = changes
+        .iter()
+        .map(|c| (&c.account, &c.region))
+        .chain(held.iter().map(|h| (&h.account, &h.region)));
+    for (account, region) in touched {
+        let coverage = regions
+            .entry(region.clone())
+            .or_insert_with(|| RegionCoverage::new(account.clone(), region.clone()));
+        coverage.requests = tools.client.requests(account.as_str(), region.as_str());
+    }
+    for (region, error) in errors {
+        let coverage = regions
+            .entry(region.clone())
+            .or_insert_with(|| RegionCoverage::new(begun.identity.account.clone(), region));
+        coverage.status = RegionStatus::Failed;
+        coverage.error = Some(error);
+    }
+    let spool = std::mem::replace(&mut begun.spool, Spool::new(&begun.draft));
+    let totals = spool.finish(&mut begun.draft, &BTreeSet::new())?;
+    let regions = regions.into_values().collect();
+    let record = small_record(job, tools, &begun, regions, totals, changes, held, approval);
+    finish(job, tools, begun, record, plan).await
+}
+
+/// What to put back.
+#[derive(Clone, Debug)]
+pub struct Restore {
+    /// Only this group.
+    pub group: Option<GroupId>,
+    /// Only this rule, by the id it had.
+    pub rule: Option<String>,
+    /// Put it back although the group has moved on.
+    pub merge: bool,
+    /// For how long it is held from being revoked again.
+    pub hold: TimeDelta,
+}
+
+/// Puts back what a run revoked, verifies it and keeps evidence of its own.
+///
+/// # Errors
+/// As [`super::run`]; a group that has moved on is held, not an error.
+pub async fn rollback(
+    job: &Job,
+    tools: &Tools,
+    folder: &Path,
+    restore: &Restore,
+) -> Result<RunOutcome, Error> {
+    let (record, _) = read_record(folder)?;
+    let mut groups: BTreeMap<(String, String), Vec<&Change>> = BTreeMap::new();
+    for change in record
+        .changes
+        .iter()
+        .filter(|change| undoing::took_away(change))
+    {
+        let wanted = restore
+            .group
+            .as_ref()
+            .is_none_or(|group| change.group_id == *group)
+            && restore.rule.as_ref().is_none_or(|rule| {
+                change
+                    .rule
+                    .get("SecurityGroupRuleId")
+                    .is_some_and(|id| id == rule)
+            });
+        if wanted {
+            let key = (
+                change.region.as_str().to_owned(),
+                change.group_id.as_str().to_owned(),
+            );
+            groups.entry(key).or_default().push(change);
+        }
+    }
+    if groups.is_empty() {
+        return Err(Error::Refused(format!(
+            "run {} took nothing away{}",
+            record.header.run,
+            if restore.group.is_some() || restore.rule.is_some() {
+                " that matches"
+            } else {
+                ""
+            }
+        )));
+    }
+    let mut begun = begin(tools, &job.schedule.name, true).await?;
+    if begun.identity.account != record.header.identity.account {
+        let message = format!(
+            "run {} was of account {}, and these credentials are of {}",
+            record.header.run, record.header.identity.account, begun.identity.account
+        );
+        begun.draft.abandon();
+        return Err(Error::Refused(message));
+    }
+    let policy = policy_of(&job.schedule);
+    let work = async {
+        let settled = settle_orphans(tools, &mut begun, &policy).await?;
+        put_back(tools, &mut begun, &policy, &groups, restore, settled).await
+    };
+    match work.await {
+        Ok((changes, held, errors)) => {
+            sealed(
+                job,
+                tools,
+                begun,
+                RemediationPlan::default(),
+                changes,
+                held,
+                errors,
+                None,
+            )
+            .await
+        }
+        Err(why) => {
+            begun.draft.abandon();
+            Err(why)
+        }
+    }
+}
+
+type PutBack = (
+    Vec<Change>,
+    Vec<Held>,
+    BTreeMap<crate::model::RegionId, CallError>,
+);
+
+async fn put_back(
+    tools: &Tools,
+    begun: &mut Begun,
+    policy: &Policy,
+    groups: &BTreeMap<(String, String), Vec<&Change>>,
+    restore: &Restore,
+    settled: Vec<Change>,
+) -> Result<PutBack, Error> {
+    let mut journal = tools.state.journal(&begun.run)?;
+    let mut errors = BTreeMap::new();
+    let mut changing = Changing::new(tools, begun, policy);
+    changing.changes = settled;
+    for changes in groups.values() {
+        let Some(first) = changes.first() else {
+            continue;
+        };
+        let hold = |reason: HoldReason, detail: String| Held {
+            account: first.account.clone(),
+            region: first.region.clone(),
+            group_id: first.group_id.clone(),
+            rules: changes
+                .iter()
+                .filter_map(|c| c.rule.get("SecurityGroupRuleId").cloned())
+                .collect(),
+            reasons: vec![reason],
+            detail,
+        };
+        let read = read_group(
+            &tools.client,
+            &first.account,
+            &first.region,
+            &first.group_id,
+        )
+        .await;
+        let reading = match read {
+            Ok(Some(mut reading)) => {
+                changing
+                    .begun
+                    .spool
+                    .answers(&std::mem::take(&mut reading.answers))?;
+                reading
+            }
+            Ok(None) => {
+                let gone = "the group is no longer there".to_owned();
+                changing.held.push(hold(HoldReason::NoUndo, gone));
+                continue;
+            }
+            Err(mut failure) => {
+                let answers = std::mem::take(&mut failure.answers);
+                changing.begun.spool.answers(&answers)?;
+                errors.insert(first.region.clone(), failure.error());
+                continue;
+            }
+        };
+        if let Some(why) = &reading.rules.incomplete {
+            changing.held.push(hold(HoldReason::NoUndo, why.clone()));
+            continue;
+        }
+        match undoing::plan(&reading, changes, restore.merge) {
+            undoing::Plan::Nothing => {
+                changing.changes.extend(changes.iter().map(|change| already_back(change, &reading)));
+            }
+            undoing::Plan::Moved(lines) => changing.held.push(hold(
+                HoldReason::NoUndo,
+                format!(
+                    "the group has moved on since the run; --merge puts the rules back all the same. {}",
+                    lines.join("; ")
+                ),
+            )),
+            undoing::Plan::Do(plan) => {
+                let made = changing.one(&plan, &mut journal).await?;
+                let now = (tools.now)();
+                let until = now.checked_add_signed(restore.hold).unwrap_or(now);
+                let notes: Vec<RuleNote> = made
+                    .iter()
+                    .filter(|change| change.outcome == Outcome::Verified)
+                    .map(|change| note(change, Done::RestoredUntil(until), now))
+                    .collect();
+                tools.state.note_rules(&notes)?;
+                changing.changes.extend(made);
+            }
+        }
+    }
+    Ok((changing.changes, changing.held, errors))
+}
+
+/// A rule that is back already: nothing was asked for.
+fn already_back(change: &Change, reading: &crate::model::GroupReading) -> Change {
+    Change {
+        kind: ChangeKind::Authorize,
+        request_id: None,
+        attempted_at: None,
+        verified_at: None,
+        traffic_closed: Vec::new(),
+        traffic_opened: Vec::new(),
+        as_planned: true,
+        outcome: Outcome::AlreadyGone,
+        error: Some("the rule is there already".to_owned()),
+        before_sha256: digest(reading),
+        after_sha256: None,
+        verdict_after: BTreeMap::new(),
+        group_after: Vec::new(),
+        intent_of: None,
+        ..change.clone()
+    }
+}

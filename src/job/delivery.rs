@@ -1,0 +1,112 @@
+//! The last stretch of a job: letters composed, kept in the outbox, sent.
+
+use super::{Error, Tools};
+use crate::config::schedule::MailConfig;
+use crate::deliver::mail::{self, Attached};
+use crate::deliver::{MailSettings, Receipt};
+use crate::evidence::SealedRun;
+use crate::model::{Artifact, DeliverySettings, RunRecord};
+use crate::report::letter;
+use crate::state::State;
+use chrono::{DateTime, Utc};
+
+/// Composes and sends each letter that is wanted; what is not accepted stays in the outbox.
+pub(super) async fn mail(
+    mails: &[MailConfig],
+    tools: &Tools,
+    record: &RunRecord,
+    sealed: &SealedRun,
+    artifacts: &[Artifact],
+) -> Result<Vec<Receipt>, Error> {
+    let Some(relay) = &tools.relay else {
+        return Ok(Vec::new());
+    };
+    let settings = DeliverySettings {
+        location: sealed.folder.display().to_string(),
+        manifest_sha256: sealed.manifest_sha256.clone(),
+    };
+    let mut receipts = Vec::new();
+    for (at, config) in mails.iter().enumerate() {
+        if !letter::wanted(config.when.as_str(), record) {
+            continue;
+        }
+        let number = at.saturating_add(1);
+        let mut letter = letter::letter(record, &settings)?;
+        let (attachments, left_off) = mail::fitting(attachments(config, record, artifacts));
+        if !left_off.is_empty() {
+            let note = letter::left_off(record, &left_off, &settings.location);
+            letter.text.push_str(&note);
+        }
+        let draft = mail::Draft {
+            subject: &letter.subject,
+            text: &letter.text,
+            html: &letter.html,
+            to: &config.to,
+            cc: &config.cc,
+            reply_to: config.reply_to.as_deref(),
+            id: &format!("{}.{number}", record.header.run),
+            date: (tools.now)(),
+            attachments,
+        };
+        let message = mail::compose(relay, &draft).map_err(Error::Letter)?;
+        let mut waiting = tools
+            .state
+            .put_letter(&record.header.run, number, message)?;
+        let got = mail::send(relay, &mut waiting.message, tools.now).await;
+        tools
+            .state
+            .settle_letter(&record.header.run, waiting, &got)?;
+        receipts.extend(got);
+    }
+    Ok(receipts)
+}
+
+fn attachments<'a>(
+    config: &MailConfig,
+    record: &RunRecord,
+    artifacts: &'a [Artifact],
+) -> Vec<Attached<'a>> {
+    // `findings-20261124.csv`: old clients show long or non-ASCII names as ATT00001.
+    let date: String = record
+        .header
+        .times
+        .started
+        .chars()
+        .filter(char::is_ascii_digit)
+        .take(8)
+        .collect();
+    artifacts
+        .iter()
+        .filter_map(|artifact| {
+            let (stem, extension) = artifact.name.rsplit_once('.')?;
+            config
+                .attach
+                .iter()
+                .any(|wanted| wanted == extension)
+                .then(|| Attached {
+                    name: format!("{stem}-{date}.{extension}"),
+                    media_type: artifact.media_type,
+                    bytes: &artifact.bytes,
+                })
+        })
+        .collect()
+}
+
+/// Sends what waits in the outbox of a run, with the same bytes and Message-ID.
+///
+/// # Errors
+/// The state cannot be used.
+pub async fn resend(
+    state: &State,
+    relay: &MailSettings,
+    run: &crate::model::RunId,
+    now: fn() -> DateTime<Utc>,
+) -> Result<Vec<Receipt>, Error> {
+    let mut receipts = Vec::new();
+    for mut waiting in state.waiting(run.as_str())? {
+        let got = mail::send(relay, &mut waiting.message, now).await;
+        state.settle_letter(run, waiting, &got)?;
+        receipts.extend(got);
+    }
+    Ok(receipts)
+}

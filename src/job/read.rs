@@ -1,0 +1,321 @@
+//! The reading half of a job: from the stream of readings to findings, coverage, population rows
+//! and each group's plan. Nothing of a compliant group stays.
+
+use super::{Begun, Error, Progress, Tools};
+use crate::cloud::collect::{Collected, Request, collect};
+use crate::config::schedule::{Schedule, ScopeConfig};
+use crate::evidence::Spool;
+use crate::model::{
+    AccountId, Coverage, Finding, GroupId, GroupReading, Lists, PopulationRow, RegionCoverage,
+    RegionId, RegionStatus, Rules, SecurityGroup, Verdict,
+};
+use crate::policy::remediation::Remediation;
+use crate::policy::{History, Policy, assess};
+use crate::remedy::RemediationPlan;
+use crate::remedy::plan::{RuleHistory, plan_group};
+use crate::remedy::said::said;
+use crate::state::holds::{Done, RuleNote};
+use chrono::{DateTime, SecondsFormat, Utc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Regions read at once: about forty exist; eight keep `max_in_flight` busy and bound the memory of
+/// their raw files (about 1 MiB of compressor each).
+const REGIONS_AT_ONCE: usize = 8;
+/// Groups of one region read at once. The service counts calls per region and action.
+const GROUPS_AT_ONCE: usize = 16;
+
+/// A reading that goes on.
+pub(super) struct Reading<'p> {
+    policy: &'p Policy,
+    remediation: &'p Remediation,
+    spool: &'p mut Spool,
+    history: History,
+    notes: Vec<RuleNote>,
+    now: DateTime<Utc>,
+    account: AccountId,
+    findings: Vec<Finding>,
+    plan: RemediationPlan,
+    regions: Vec<RegionCoverage>,
+    excluded: Vec<String>,
+    /// Groups whose verdict was withdrawn after it was given.
+    doubted: BTreeSet<(String, String, String)>,
+    found: BTreeSet<String>,
+    missing: Vec<String>,
+    groups: u64,
+}
+
+/// What stays of it.
+pub(super) struct Read {
+    pub(super) findings: Vec<Finding>,
+    pub(super) history: History,
+    pub(super) plan: RemediationPlan,
+    pub(super) coverage: Coverage,
+    pub(super) doubted: BTreeSet<(String, String, String)>,
+    /// Groups that were named and not found: the run is not complete without them.
+    pub(super) missing: Vec<String>,
+    pub(super) groups: u64,
+}
+
+impl<'p> Reading<'p> {
+    pub(super) fn new(
+        tools: &Tools,
+        schedule: &'p Schedule,
+        policy: &'p Policy,
+        begun: &'p mut Begun,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            policy,
+            remediation: &schedule.remediation,
+            history: begun.before.history.clone(),
+            notes: tools.state.rule_notes()?,
+            now: begun.started,
+            account: begun.identity.account.clone(),
+            spool: &mut begun.spool,
+            findings: Vec::new(),
+            plan: RemediationPlan::default(),
+            regions: Vec::new(),
+            excluded: Vec::new(),
+            doubted: BTreeSet::new(),
+            found: BTreeSet::new(),
+            missing: Vec::new(),
+            groups: 0,
+        })
+    }
+
+    pub(super) async fn everything(
+        &mut self,
+        tools: &Tools,
+        schedule: &Schedule,
+    ) -> Result<(), Error> {
+        let request = request(&schedule.scope, &self.account);
+        let mut stream = collect(Arc::clone(&tools.client), request);
+        while let Some(event) = stream.recv().await {
+            self.take(event, tools)?;
+        }
+        for group in schedule.scope.groups.iter().flatten() {
+            if !self.found.contains(group) {
+                self.missing.push(format!(
+                    "{group} was named and is in no region that was read: check its id and region"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn done(mut self) -> Read {
+        self.regions
+            .sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
+        self.excluded.sort();
+        self.findings.sort_by(|a, b| {
+            (&a.account, &a.region, &a.group_id, &a.check).cmp(&(
+                &b.account,
+                &b.region,
+                &b.group_id,
+                &b.check,
+            ))
+        });
+        self.plan.groups.sort_by(|a, b| {
+            (&a.account, &a.region, &a.group_id).cmp(&(&b.account, &b.region, &b.group_id))
+        });
+        Read {
+            findings: self.findings,
+            history: self.history,
+            plan: self.plan,
+            coverage: Coverage {
+                schema: Coverage::SCHEMA.to_owned(),
+                regions: self.regions,
+                excluded_groups: self.excluded,
+            },
+            doubted: self.doubted,
+            missing: self.missing,
+            groups: self.groups,
+        }
+    }
+
+    fn take(&mut self, event: Collected, tools: &Tools) -> Result<(), Error> {
+        match event {
+            Collected::Answers(answers) => {
+                // Each answer finds its own file: a batch may hold several regions'.
+                for answer in &answers {
+                    self.spool.answers(std::slice::from_ref(answer))?;
+                }
+            }
+            Collected::Group(group) => {
+                self.judge(&group)?;
+                self.groups = self.groups.saturating_add(1);
+                (tools.progress)(Progress::Groups(self.groups));
+            }
+            Collected::Excluded { region, group } => {
+                self.excluded.push(format!("{region}/{group}"));
+            }
+            Collected::Conflict {
+                account,
+                region,
+                group,
+            } => {
+                self.withdraw(&account, &region, group);
+            }
+            Collected::Region(region) => {
+                self.spool
+                    .region_done(region.account.as_str(), region.region.as_str())?;
+                (tools.progress)(Progress::Region(&region));
+                self.regions.push(region);
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, group: &GroupReading) -> Result<(), Error> {
+        let raw_file = self.spool.answers(&group.answers)?.unwrap_or_default();
+        self.found.insert(group.group.id.clone());
+        let mut judged = assess(self.policy, group);
+        for (check, verdict) in self.policy.checks.iter().zip(&judged.verdicts) {
+            if *verdict == Verdict::Compliant {
+                self.history.saw_compliant(
+                    group.account.as_str(),
+                    group.region.as_str(),
+                    &group.group.id,
+                    &check.id,
+                );
+            }
+            self.spool.row(&PopulationRow {
+                account: group.account.as_str().to_owned(),
+                region: group.region.as_str().to_owned(),
+                group_id: group.group.id.clone(),
+                group_name: group.group.name.clone(),
+                check: check.id.clone(),
+                verdict: verdict.as_str().to_owned(),
+                rule_count: group
+                    .group
+                    .rule_count
+                    .map(|n| n.to_string())
+                    .unwrap_or_default(),
+                rules_read: u64::try_from(group.rules.read.len()).unwrap_or(u64::MAX),
+                raw_file: raw_file.clone(),
+                raw_sha256: String::new(),
+            })?;
+        }
+        if !judged.findings.is_empty() {
+            let known = self.known(group);
+            let planned = plan_group(
+                self.policy,
+                self.remediation,
+                group,
+                &known,
+                &mut judged.findings,
+            );
+            self.plan.groups.extend(planned.group);
+            self.plan.held.extend(planned.held);
+            self.findings.append(&mut judged.findings);
+        }
+        Ok(())
+    }
+
+    /// What other runs know of the group's rules.
+    fn known(&self, group: &GroupReading) -> RuleHistory {
+        let mut known = RuleHistory::default();
+        let (account, region, id) = (
+            group.account.as_str(),
+            group.region.as_str(),
+            group.group.id.as_str(),
+        );
+        let notes: Vec<&RuleNote> = self
+            .notes
+            .iter()
+            .filter(|n| {
+                n.account == account && n.region == group.region && n.group_id.as_str() == id
+            })
+            .collect();
+        for rule in &group.rules.read {
+            let rule_id = rule.id();
+            if self.remediation.grace > chrono::TimeDelta::zero() {
+                let since = self
+                    .history
+                    .rule_first_seen(account, region, id, rule_id)
+                    .and_then(|since| since.parse::<DateTime<Utc>>().ok())
+                    .unwrap_or(self.now);
+                if let Some(from) = since.checked_add_signed(self.remediation.grace)
+                    && from > self.now
+                {
+                    known.young.insert(rule_id.to_owned(), utc(from));
+                }
+            }
+            if notes.is_empty() {
+                continue;
+            }
+            let said = said(rule);
+            let revoked = notes
+                .iter()
+                .filter(|note| note.rule == said && note.what == Done::Revoked)
+                .count();
+            if revoked >= 2 {
+                known.fought_over.insert(rule_id.to_owned());
+            }
+            for note in notes.iter().filter(|note| note.rule == said) {
+                if let Done::RestoredUntil(until) = &note.what
+                    && *until > self.now
+                {
+                    known.restored.insert(rule_id.to_owned(), utc(*until));
+                }
+            }
+        }
+        known
+    }
+
+    /// A group that was judged comes again in the listing with differing content: which of the two
+    /// it was is not known, and no verdict stands.
+    fn withdraw(&mut self, account: &AccountId, region: &RegionId, group: SecurityGroup) {
+        let id = GroupId::new(group.id.clone());
+        self.doubted.insert((
+            account.as_str().to_owned(),
+            region.as_str().to_owned(),
+            group.id.clone(),
+        ));
+        self.findings.retain(|finding| {
+            !(finding.account == *account && finding.region == *region && finding.group_id == id)
+        });
+        self.plan
+            .groups
+            .retain(|plan| !(plan.region == *region && plan.group_id == id));
+        self.plan
+            .held
+            .retain(|held| !(held.region == *region && held.group_id == id));
+        let nothing = GroupReading {
+            account: account.clone(),
+            region: region.clone(),
+            group,
+            rules: Rules {
+                read: Vec::new(),
+                incomplete: Some("listed twice with differing content".to_owned()),
+            },
+            lists: Lists::default(),
+            warnings: Vec::new(),
+            answers: Vec::new(),
+        };
+        self.findings.extend(assess(self.policy, &nothing).findings);
+        if let Some(coverage) = self.regions.iter_mut().find(|r| r.region == *region) {
+            coverage.status = RegionStatus::Failed;
+        }
+    }
+}
+
+pub(super) fn request(scope: &ScopeConfig, account: &AccountId) -> Request {
+    let regions = |ids: &[String]| ids.iter().map(|id| RegionId::new(id.clone())).collect();
+    let groups = |ids: &[String]| ids.iter().map(|id| GroupId::new(id.clone())).collect();
+    Request {
+        account: account.clone(),
+        regions: scope.regions.as_deref().map(regions),
+        exclude_regions: regions(&scope.exclude_regions),
+        groups: scope.groups.as_deref().map(groups),
+        names: scope.names.clone(),
+        tags: scope.tags.clone(),
+        exclude_groups: groups(&scope.exclude_groups),
+        regions_at_once: REGIONS_AT_ONCE,
+        groups_at_once: GROUPS_AT_ONCE,
+    }
+}
+
+fn utc(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
