@@ -2,6 +2,7 @@
 //!
 //! `job.rs` reads like the pipeline: collect, assess, spool, render, seal, write, send.
 
+pub mod cli;
 pub mod cloud;
 pub mod config;
 pub mod deliver;
@@ -13,4 +14,5 @@ pub mod model;
 pub mod policy;
 pub mod remedy;
 pub mod report;
+pub mod sim;
 pub mod state;

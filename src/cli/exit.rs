@@ -15,6 +15,8 @@ pub enum Exit {
     Usage,
     /// 3: something in the scope could not be read or judged.
     Incomplete,
+    /// 4: a change was attempted and is not verified, or the group is still exposed after it.
+    Broken,
     /// 5: evidence is stored, but a delivery failed.
     Undelivered,
     /// 6: the job could not start, or its evidence could not be kept.
@@ -29,14 +31,17 @@ impl Exit {
             Self::Difference => 1,
             Self::Usage => 2,
             Self::Incomplete => 3,
+            Self::Broken => 4,
             Self::Undelivered => 5,
             Self::NotStarted => 6,
         }
     }
 
-    /// Of a run that was sealed: where several apply, 3 before 5 before 1.
+    /// Of a run that was sealed: where several apply, 4 before 3 before 5 before 1.
     pub fn of(outcome: &RunOutcome, fail_on: Option<Severity>) -> Self {
-        if !outcome.record.header.complete {
+        if outcome.broken_change() {
+            Self::Broken
+        } else if !outcome.record.header.complete {
             Self::Incomplete
         } else if outcome.undelivered() {
             Self::Undelivered
@@ -45,6 +50,16 @@ impl Exit {
         } else {
             Self::Done
         }
+    }
+}
+
+impl Exit {
+    /// Of a rollback: what could not be put back is a change that is not as it was asked for.
+    pub fn of_rollback(outcome: &RunOutcome) -> Self {
+        if !outcome.record.held.is_empty() {
+            return Self::Broken;
+        }
+        Self::of(outcome, None)
     }
 }
 
@@ -63,7 +78,7 @@ impl From<Exit> for ExitCode {
 
 /// Why a command has no answer.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// How the program ends.
     pub exit: Exit,
     /// What was being done, to what, what was answered, what to do next.
@@ -72,17 +87,23 @@ pub struct Failure {
 
 impl Failure {
     /// Usage or configuration.
-    pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into() }
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+        }
     }
 
     /// It could not start.
-    pub fn start(message: impl Into<String>) -> Self {
-        Self { exit: Exit::NotStarted, message: message.into() }
+    pub(super) fn start(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::NotStarted,
+            message: message.into(),
+        }
     }
 
     /// An error and its causes in one line.
-    pub fn chain(exit: Exit, error: &dyn std::error::Error) -> Self {
+    pub(super) fn chain(exit: Exit, error: &dyn std::error::Error) -> Self {
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -101,6 +122,8 @@ impl From<job::Error> for Failure {
     fn from(error: job::Error) -> Self {
         let exit = match &error {
             job::Error::Copy { .. } => Exit::Undelivered,
+            job::Error::Refused(_) => Exit::Usage,
+            job::Error::Letter(_) => Exit::Undelivered,
             job::Error::Start(_)
             | job::Error::Evidence(_)
             | job::Error::State(_)

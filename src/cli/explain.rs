@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
-pub struct Explain {
+pub(super) struct Explain {
     /// The group
     #[arg(value_name = "GROUP")]
     group: String,
@@ -40,13 +40,21 @@ fn parse_protocol(text: &str) -> Result<Protocol, String> {
 impl Explain {
     pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
         if self.group.starts_with("eni-") {
-            return Err(Failure::usage("interfaces (eni-...) are not built yet in this version"));
+            return Err(Failure::usage(
+                "interfaces (eni-...) are not built yet in this version",
+            ));
         }
         if !is_group(&self.group) {
-            return Err(Failure::usage(format!("\"{}\" must be a group id such as sg-bp1...", self.group)));
+            return Err(Failure::usage(format!(
+                "\"{}\" must be a group id such as sg-bp1...",
+                self.group
+            )));
         }
         if !is_region(&self.region) {
-            return Err(Failure::usage(format!("--region \"{}\" must be a region id", self.region)));
+            return Err(Failure::usage(format!(
+                "--region \"{}\" must be a region id",
+                self.region
+            )));
         }
         let program = setup::program(global)?;
         let client = Arc::new(setup::client(&program)?);
@@ -72,9 +80,8 @@ impl Explain {
             match event {
                 Collected::Group(group) => found = Some(*group),
                 Collected::Region(region) => failed = failed.or(region.error),
-                Collected::Answers(_)
-                | Collected::Excluded { .. }
-                | Collected::Conflict { .. } => {}
+                Collected::Answers(_) | Collected::Excluded { .. } | Collected::Conflict { .. } => {
+                }
             }
         }
         let Some(group) = found else {
@@ -94,12 +101,15 @@ impl Explain {
         };
         let complete = group.rules.incomplete.is_none();
         self.answer(global, &group);
-        Ok(if complete { Exit::Done } else { Exit::Incomplete })
+        Ok(if complete {
+            Exit::Done
+        } else {
+            Exit::Incomplete
+        })
     }
 
     fn answer(&self, global: &Global, group: &GroupReading) {
-        let rules =
-            GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
+        let rules = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
         let internet = Internet::whole();
         let asked = self.source.and_then(|ip| parse_address(&ip.to_string()));
         let families: Vec<Family> = match asked {

@@ -3,11 +3,14 @@
 //! To add a command: `NAME.rs` with its arguments and `run`, a variant of [`Command`], a line in
 //! `README.md`. A command of the contract that is not built yet stands in [`NOT_BUILT`].
 
+mod apply;
 mod demo;
 mod exit;
 mod explain;
+mod plan;
 mod report;
 mod resend;
+mod rollback;
 mod run;
 mod runs;
 mod scan;
@@ -24,8 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Commands of the contract that this version does not have, refused by that name.
-const NOT_BUILT: [&str; 9] =
-    ["plan", "apply", "rollback", "diff", "merge", "schedules", "daemon", "fc", "check"];
+const NOT_BUILT: [&str; 6] = ["diff", "merge", "schedules", "daemon", "fc", "check"];
 
 /// Finds what Alibaba Cloud ECS security groups expose to the internet, and keeps the evidence.
 #[derive(Debug, Parser)]
@@ -94,6 +96,12 @@ enum Command {
     Scan(scan::Scan),
     /// One whole job, as a schedule says
     Run(run::Run),
+    /// What a run would change, written down for people who approve in between
+    Plan(plan::Plan),
+    /// Carry out a plan, that and nothing else
+    Apply(apply::Apply),
+    /// Put back what a run revoked
+    Rollback(rollback::Rollback),
     /// Why a packet is accepted or dropped by a group
     Explain(explain::Explain),
     /// Render a sealed run again
@@ -122,7 +130,10 @@ pub fn main() -> ExitCode {
         }
     };
     show::start_log(&cli.global);
-    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let outcome = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(dispatch(cli.global.clone(), cli.command)),
         Err(why) => Err(exit::Failure::start(format!("cannot start threads: {why}"))),
     };
@@ -140,6 +151,9 @@ async fn dispatch(global: Global, command: Command) -> Result<Exit, exit::Failur
         Command::Demo(command) => command.run(&global).await,
         Command::Scan(command) => command.run(&global).await,
         Command::Run(command) => command.run(&global).await,
+        Command::Plan(command) => command.run(&global).await,
+        Command::Apply(command) => command.run(&global).await,
+        Command::Rollback(command) => command.run(&global).await,
         Command::Explain(command) => command.run(&global).await,
         Command::Report(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
@@ -147,13 +161,17 @@ async fn dispatch(global: Global, command: Command) -> Result<Exit, exit::Failur
         Command::Resend(command) => command.run(&global).await,
         Command::Simulate(command) => command.run(&global).await,
         Command::Other(words) => {
-            let name = words.first().map(|word| word.to_string_lossy().into_owned());
+            let name = words
+                .first()
+                .map(|word| word.to_string_lossy().into_owned());
             let name = name.unwrap_or_default();
-            Err(exit::Failure::usage(if NOT_BUILT.contains(&name.as_str()) {
-                format!("the command \"{name}\" is not built yet in this version")
-            } else {
-                format!("there is no command \"{name}\"; `sgwarden --help` lists them")
-            }))
+            Err(exit::Failure::usage(
+                if NOT_BUILT.contains(&name.as_str()) {
+                    format!("the command \"{name}\" is not built yet in this version")
+                } else {
+                    format!("there is no command \"{name}\"; `sgwarden --help` lists them")
+                },
+            ))
         }
     }
 }

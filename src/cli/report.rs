@@ -11,12 +11,17 @@ use std::path::PathBuf;
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
-pub struct Report {
+pub(super) struct Report {
     /// Run id, or path of its folder
     #[arg(value_name = "RUN")]
     run: String,
     /// csv, xlsx, html, json
-    #[arg(long, value_delimiter = ',', default_value = "csv,xlsx,html", value_name = "LIST")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "csv,xlsx,html",
+        value_name = "LIST"
+    )]
     format: Vec<String>,
     /// Folder for the reports
     #[arg(long, default_value = ".", value_name = "DIR")]
@@ -25,11 +30,20 @@ pub struct Report {
 
 impl Report {
     pub(super) fn run(self, global: &Global) -> Result<Exit, Failure> {
-        if let Some(odd) = self.format.iter().find(|format| !FORMATS.contains(&format.as_str())) {
-            return Err(Failure::usage(format!("--format \"{odd}\" must be of csv, xlsx, html, json")));
+        if let Some(odd) = self
+            .format
+            .iter()
+            .find(|format| !FORMATS.contains(&format.as_str()))
+        {
+            return Err(Failure::usage(format!(
+                "--format \"{odd}\" must be of csv, xlsx, html, json"
+            )));
         }
-        let formats: Vec<Format> =
-            self.format.iter().filter_map(|name| Format::parse(name)).collect();
+        let formats: Vec<Format> = self
+            .format
+            .iter()
+            .filter_map(|name| Format::parse(name))
+            .collect();
         let program = setup::program(global)?;
         let folder = setup::store(&program).find(&self.run)?;
         let checked = chain::verify(&folder, &Remembered::NotAtHand)?;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-pub struct Run {
+pub(super) struct Run {
     /// The schedule
     #[arg(long, value_name = "FILE")]
     schedule: PathBuf,
@@ -29,7 +29,11 @@ impl Run {
             schedule.remediation.mode = Mode::Off;
         }
         let tools = setup::tools(global, &program, !schedule.mails.is_empty())?;
-        let job = Job { command: "run".to_owned(), schedule, copies: None };
+        let job = Job {
+            command: "run".to_owned(),
+            schedule,
+            copies: None,
+        };
         let outcome = job::run(&job, &tools).await?;
         let exit = Exit::of(&outcome, self.fail_on);
         show::outcome(global, &outcome, exit);

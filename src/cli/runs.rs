@@ -6,7 +6,7 @@ use clap::Args;
 
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
-pub struct Runs {}
+pub(super) struct Runs {}
 
 impl Runs {
     pub(super) fn run(self, global: &Global) -> Result<Exit, Failure> {

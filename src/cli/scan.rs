@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
-pub struct Scan {
+pub(super) struct Scan {
     /// Only this region; repeatable [default: all]
     #[arg(long = "region", value_name = "R")]
     regions: Vec<String>,
@@ -22,7 +22,12 @@ pub struct Scan {
     #[arg(long = "pack", value_name = "NAME")]
     packs: Vec<String>,
     /// Report formats: csv, xlsx, html, json
-    #[arg(long, value_delimiter = ',', default_value = "csv,xlsx", value_name = "LIST")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "csv,xlsx",
+        value_name = "LIST"
+    )]
     format: Vec<String>,
     /// Folder for copies of the reports
     #[arg(long, value_name = "DIR")]
@@ -40,9 +45,24 @@ pub(super) fn parse_severity(text: &str) -> Result<Severity, String> {
 impl Scan {
     pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let mut schedule = Schedule::defaults("scan");
-        refuse("--region", &self.regions, is_region, "a region id such as cn-hangzhou")?;
-        refuse("--group", &self.groups, is_group, "a group id such as sg-bp1...")?;
-        refuse("--format", &self.format, |f| FORMATS.contains(&f), "csv, xlsx, html or json")?;
+        refuse(
+            "--region",
+            &self.regions,
+            is_region,
+            "a region id such as cn-hangzhou",
+        )?;
+        refuse(
+            "--group",
+            &self.groups,
+            is_group,
+            "a group id such as sg-bp1...",
+        )?;
+        refuse(
+            "--format",
+            &self.format,
+            |f| FORMATS.contains(&f),
+            "csv, xlsx, html or json",
+        )?;
         if !self.regions.is_empty() {
             schedule.scope.regions = Some(self.regions);
         }
@@ -60,7 +80,11 @@ impl Scan {
         schedule.formats = self.format;
         let program = setup::program(global)?;
         let tools = setup::tools(global, &program, false)?;
-        let job = Job { command: "scan".to_owned(), schedule, copies: self.out };
+        let job = Job {
+            command: "scan".to_owned(),
+            schedule,
+            copies: self.out,
+        };
         let outcome = job::run(&job, &tools).await?;
         let exit = Exit::of(&outcome, self.fail_on);
         show::outcome(global, &outcome, exit);

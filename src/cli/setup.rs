@@ -9,6 +9,7 @@ use crate::config::{Problem, Problems, Schedule};
 use crate::deliver::MailSettings;
 use crate::evidence::Store;
 use crate::job::Tools;
+use crate::remedy::apply::Waits;
 use crate::state::State;
 use chrono::Utc;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,10 @@ pub(super) fn program_and_schedule(
         }
     };
     if !schedule.mails.is_empty() && program.mail.is_none() {
-        problems.push(whole(file, "has [[mail]], but sgwarden.toml has no [mail] to send by"));
+        problems.push(whole(
+            file,
+            "has [[mail]], but sgwarden.toml has no [mail] to send by",
+        ));
     }
     refuse(problems)?;
     Ok((program, schedule))
@@ -64,11 +68,19 @@ fn refuse(mut problems: Vec<Problem>) -> Result<(), Failure> {
 }
 
 fn whole(file: &Path, what: impl Into<String>) -> Problem {
-    Problem { file: file.display().to_string(), line: 0, key: String::new(), what: what.into() }
+    Problem {
+        file: file.display().to_string(),
+        line: 0,
+        key: String::new(),
+        what: what.into(),
+    }
 }
 
 fn read_schedule(file: &Path, problems: &mut Vec<Problem>) -> Option<Schedule> {
-    let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = file
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
     match std::fs::read_to_string(file) {
         Ok(text) => match Schedule::read(&file.display().to_string(), &name, &text) {
             Ok(schedule) => return Some(schedule),
@@ -89,7 +101,9 @@ fn read_program(global: &Global, problems: &mut Vec<Problem>) -> Option<Program>
     let environment = environment();
     let endpoint = match &global.endpoint {
         Some(url) => Some(("--endpoint", url.as_str())),
-        None => environment.get("SGWARDEN_ENDPOINT").map(|url| ("SGWARDEN_ENDPOINT", url)),
+        None => environment
+            .get("SGWARDEN_ENDPOINT")
+            .map(|url| ("SGWARDEN_ENDPOINT", url)),
     };
     if let Some((name, url)) = endpoint {
         match program::endpoint(url) {
@@ -139,6 +153,7 @@ pub(super) fn tools(global: &Global, program: &Program, mails: bool) -> Result<T
         state: State::new(&program.state),
         relay,
         now: Utc::now,
+        waits: Waits::default(),
         progress: super::show::progress(global),
     })
 }
@@ -146,8 +161,11 @@ pub(super) fn tools(global: &Global, program: &Program, mails: bool) -> Result<T
 /// The client, with the credentials that won.
 pub(super) fn client(program: &Program) -> Result<Client, Failure> {
     let environment = environment();
-    let found = credentials::find(&environment, program.profile.as_deref())
+    let found = credentials::find(program.profile.as_deref(), &environment)
         .map_err(|why| Failure::chain(Exit::NotStarted, &why))?;
+    for reason in &found.passed_over {
+        tracing::warn!(%reason, "a source of credentials is broken and was passed over");
+    }
     tracing::info!(source = %found.source, key = found.credentials.access_key_id(), "credentials");
     Client::new(settings(program), found.credentials)
         .map_err(|why| Failure::chain(Exit::NotStarted, &why))
@@ -178,7 +196,10 @@ fn settings(program: &Program) -> Settings {
 /// The relay, its password and its CA.
 pub(super) fn mail_settings(relay: &Relay) -> Result<MailSettings, Failure> {
     let environment = environment();
-    let password = match (environment.get("SGWARDEN_SMTP_PASSWORD"), &relay.password_file) {
+    let password = match (
+        environment.get("SGWARDEN_SMTP_PASSWORD"),
+        &relay.password_file,
+    ) {
         (Some(password), _) => Some(password.to_owned()),
         (None, Some(file)) => {
             let text = std::fs::read_to_string(file).map_err(|why| {
@@ -189,9 +210,10 @@ pub(super) fn mail_settings(relay: &Relay) -> Result<MailSettings, Failure> {
         (None, None) => None,
     };
     let ca = match &relay.ca_file {
-        Some(file) => Some(std::fs::read(file).map_err(|why| {
-            Failure::usage(format!("mail.ca_file {}: {why}", file.display()))
-        })?),
+        Some(file) => Some(
+            std::fs::read(file)
+                .map_err(|why| Failure::usage(format!("mail.ca_file {}: {why}", file.display())))?,
+        ),
         None => None,
     };
     MailSettings::new(&relay.url, &relay.from, password, ca)

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(super) struct Verify {
     /// Run ids, or paths of their folders
     #[arg(required_unless_present = "all", value_name = "RUN")]
     runs: Vec<String>,
@@ -46,7 +46,9 @@ impl Verify {
         }
         for folder in &folders {
             let in_store = same(folder.parent(), &store.runs());
-            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = folder
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
             let remembered = match name {
                 Some(name) if in_store => state.recall_sealed(&name)?,
                 _ => Remembered::NotAtHand,
@@ -76,7 +78,10 @@ fn missing(state: &State, folders: &[PathBuf]) -> Result<Vec<String>, Failure> {
 }
 
 fn same(left: Option<&std::path::Path>, right: &std::path::Path) -> bool {
-    match (left.map(std::fs::canonicalize), std::fs::canonicalize(right)) {
+    match (
+        left.map(std::fs::canonicalize),
+        std::fs::canonicalize(right),
+    ) {
         (Some(Ok(left)), Ok(right)) => left == right,
         _ => false,
     }

@@ -1,0 +1,75 @@
+//! `apply`: carries out a plan that a person approved, that and nothing else.
+
+use super::exit::{Exit, Failure};
+use super::plan::PlanFile;
+use super::{Global, setup, show};
+use crate::config::{Problems, Schedule};
+use crate::evidence::format::sha256;
+use crate::job::{self, Job};
+use crate::model::Approval;
+use crate::policy::remediation::Mode;
+use chrono::Utc;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    /// The plan's file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// Who approved it; kept in the evidence
+    #[arg(long, value_name = "NAME")]
+    approved_by: String,
+    /// The ticket it was approved under; kept in the evidence
+    #[arg(long, value_name = "ID")]
+    ticket: Option<String>,
+}
+
+impl Apply {
+    pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        if self.approved_by.trim().is_empty() {
+            return Err(Failure::usage(
+                "--approved-by is empty: an auditor will ask who",
+            ));
+        }
+        let (file, text) = PlanFile::read(&self.plan, Utc::now())?;
+        let bytes = std::fs::read(&self.plan)
+            .map_err(|why| Failure::usage(format!("cannot read {}: {why}", self.plan.display())))?;
+        let stem = std::path::Path::new(&file.schedule)
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let mut schedule = Schedule::read(&file.schedule, &stem, &text)
+            .map_err(|problems| Failure::usage(Problems(problems).to_string()))?;
+        "apply".clone_into(&mut schedule.name);
+        schedule.remediation.mode = Mode::Revoke;
+        let windows = &schedule.remediation.windows;
+        if !windows.is_empty()
+            && !windows
+                .iter()
+                .any(|w| w.holds(Utc::now(), schedule.timezone))
+        {
+            return Err(Failure::usage(
+                "now is in none of the schedule's windows; nothing was changed",
+            ));
+        }
+        let program = setup::program(global)?;
+        let mails = !schedule.mails.is_empty() && program.mail.is_some();
+        let tools = setup::tools(global, &program, mails)?;
+        let job = Job {
+            command: "apply".to_owned(),
+            schedule,
+            copies: None,
+        };
+        let approval = Approval {
+            approved_by: self.approved_by,
+            ticket: self.ticket,
+            plan_sha256: sha256(&bytes).as_str().to_owned(),
+        };
+        let outcome = job::apply_plan(&job, &tools, &file.plan, &file.account, approval).await?;
+        let exit = Exit::of(&outcome, None);
+        show::outcome(global, &outcome, exit);
+        Ok(exit)
+    }
+}

@@ -1,0 +1,159 @@
+//! `plan`: what a run would change, for people who approve in between.
+
+use super::exit::{Exit, Failure};
+use super::{Global, setup, show};
+use crate::evidence::format::{PolicyText, canonical, sha256};
+use crate::evidence::seal::write_synced;
+use crate::job::{self, Job};
+use crate::policy::remediation::Mode;
+use crate::remedy::RemediationPlan;
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How old a plan may be when it is carried out: the groups are read again in any case.
+const PLAN_LIFE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+
+/// Schema of the plan's file.
+const SCHEMA: &str = "sgwarden/plan/1";
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// The schedule whose policy and guards decide
+    #[arg(long, value_name = "FILE")]
+    schedule: PathBuf,
+    /// Where to write the plan
+    #[arg(long, default_value = "plan.json", value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// A plan on disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PlanFile {
+    schema: String,
+    /// The run whose evidence has the readings.
+    pub(super) run: String,
+    made_at: String,
+    not_after: String,
+    pub(super) account: String,
+    /// The schedule's file, as it was named.
+    pub(super) schedule: String,
+    /// The policy in full.
+    policy: Vec<PolicyText>,
+    pub(super) plan: RemediationPlan,
+    /// Of the canonical JSON of all the above.
+    sha256: String,
+}
+
+impl PlanFile {
+    fn digest(&self) -> Result<String, Failure> {
+        let mut value =
+            serde_json::to_value(self).map_err(|why| Failure::start(why.to_string()))?;
+        if let Some(object) = value.as_object_mut() {
+            object.remove("sha256");
+        }
+        let bytes = canonical("the plan", &value)?;
+        Ok(sha256(&bytes).as_str().to_owned())
+    }
+
+    /// Reads a plan that may be carried out; its schedule's text is returned with it.
+    pub(super) fn read(
+        path: &std::path::Path,
+        now: DateTime<Utc>,
+    ) -> Result<(Self, String), Failure> {
+        let named = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|why| Failure::usage(format!("cannot read {named}: {why}")))?;
+        let plan: Self = serde_json::from_str(&text)
+            .map_err(|why| Failure::usage(format!("{named} is no plan of this version: {why}")))?;
+        if plan.schema != SCHEMA {
+            return Err(Failure::usage(format!(
+                "{named} has schema \"{}\", not {SCHEMA}",
+                plan.schema
+            )));
+        }
+        if plan.digest()? != plan.sha256 {
+            return Err(Failure::usage(format!(
+                "{named} was edited after it was made; make a new plan (narrow it by the schedule)"
+            )));
+        }
+        let until = plan.not_after.parse::<DateTime<Utc>>();
+        if until.is_err() || until.is_ok_and(|until| now > until) {
+            return Err(Failure::usage(format!(
+                "{named} was made at {} and is too old; make a new one",
+                plan.made_at
+            )));
+        }
+        let text = plan
+            .policy
+            .first()
+            .map(|policy| policy.text.clone())
+            .unwrap_or_default();
+        for policy in plan.policy.iter().skip(1) {
+            let own = policy
+                .name
+                .strip_prefix("pack ")
+                .and_then(crate::policy::packs::text);
+            if own.is_none_or(|own| own != policy.text) {
+                return Err(Failure::usage(format!(
+                    "{named} was made with another {}: this version judges otherwise; make a new plan",
+                    policy.name
+                )));
+            }
+        }
+        if let Ok(now) = std::fs::read_to_string(&plan.schedule)
+            && now != text
+        {
+            return Err(Failure::usage(format!(
+                "{} has changed since {named} was made; make a new plan",
+                plan.schedule
+            )));
+        }
+        Ok((plan, text))
+    }
+}
+
+impl Plan {
+    pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let (program, mut schedule) = setup::program_and_schedule(global, &self.schedule)?;
+        schedule.remediation.mode = Mode::Plan;
+        let text = schedule.text.clone();
+        let packs = schedule.packs.clone();
+        let tools = setup::tools(global, &program, false)?;
+        let job = Job {
+            command: "plan".to_owned(),
+            schedule,
+            copies: None,
+        };
+        let outcome = job::run(&job, &tools).await?;
+        let exit = Exit::of(&outcome, None);
+        let now = Utc::now();
+        let stamp = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let mut policy = vec![PolicyText::new(self.schedule.display().to_string(), text)];
+        for pack in packs {
+            if let Some(text) = crate::policy::packs::text(&pack) {
+                policy.push(PolicyText::new(format!("pack {pack}"), text));
+            }
+        }
+        let mut file = PlanFile {
+            schema: SCHEMA.to_owned(),
+            run: outcome.sealed.run.as_str().to_owned(),
+            made_at: stamp(now),
+            not_after: stamp(now.checked_add_signed(PLAN_LIFE).unwrap_or(now)),
+            account: outcome.record.header.identity.account.as_str().to_owned(),
+            schedule: self.schedule.display().to_string(),
+            policy,
+            plan: outcome.plan.clone(),
+            sha256: String::new(),
+        };
+        file.sha256 = file.digest()?;
+        let mut bytes =
+            serde_json::to_vec_pretty(&file).map_err(|why| Failure::start(why.to_string()))?;
+        bytes.push(b'\n');
+        write_synced(&self.out, &bytes)?;
+        show::planned(global, &outcome, &self.out, exit);
+        Ok(exit)
+    }
+}

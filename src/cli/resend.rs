@@ -1,0 +1,41 @@
+//! `resend`: delivers what could not be delivered.
+
+use super::exit::{Exit, Failure};
+use super::{Global, setup, show};
+use crate::job;
+use crate::model::RunId;
+use crate::state::State;
+use chrono::Utc;
+use clap::Args;
+
+/// Arguments of `resend`.
+#[derive(Debug, Args)]
+pub(super) struct Resend {
+    /// Run id
+    #[arg(value_name = "RUN")]
+    run: String,
+}
+
+impl Resend {
+    pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let program = setup::program(global)?;
+        let run = RunId::new(self.run.clone());
+        if run.name().is_none() {
+            return Err(Failure::usage(format!(
+                "\"{}\" is no run id; `sgwarden runs` lists them",
+                self.run
+            )));
+        }
+        let relay = program
+            .mail
+            .as_ref()
+            .ok_or_else(|| Failure::usage("sgwarden.toml has no [mail] to send by"))?;
+        let relay = setup::mail_settings(relay)?;
+        let state = State::new(&program.state);
+        let receipts = job::resend(&state, &relay, &run, Utc::now).await?;
+        let lost = receipts.iter().any(|receipt| !receipt.accepted());
+        let exit = if lost { Exit::Undelivered } else { Exit::Done };
+        show::resent(global, &receipts, exit);
+        Ok(exit)
+    }
+}

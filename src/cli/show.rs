@@ -1,0 +1,738 @@
+//! What people and scripts see on a terminal. Answers go to stdout, all else to stderr.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the one place that prints"
+)]
+
+use super::exit::{Exit, Failure};
+use super::{Color, Global, LogFormat};
+use crate::deliver::Receipt;
+use crate::evidence::chain::Report;
+use crate::evidence::store::Listed;
+use crate::exposure::Policy;
+use crate::exposure::explain::{Explanation, Question};
+use crate::exposure::set::address_text;
+use crate::job::{Progress, RunOutcome, held_rules};
+use crate::model::{Finding, GroupReading, Outcome, RegionStatus, RunRecord, Severity, Verdict};
+use crate::report::view::{View, visible};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Findings on a terminal: one screen; the reports have all.
+const MOST: usize = 30;
+
+/// Starts the log on stderr.
+pub(super) fn start_log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => tracing::Level::ERROR,
+        (false, 0) => tracing::Level::WARN,
+        (false, 1) => tracing::Level::INFO,
+        (false, _) => tracing::Level::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(colour(global, std::io::stderr().is_terminal()));
+    // A second start (in tests) is no news.
+    let _ = match global.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+fn colour(global: &Global, terminal: bool) -> bool {
+    match global.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// Paints where colours are wanted.
+struct Paint(bool);
+
+impl Paint {
+    fn of(global: &Global) -> Self {
+        Self(colour(global, std::io::stdout().is_terminal()))
+    }
+
+    fn with(&self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn severity(&self, severity: Severity) -> String {
+        let code = match severity {
+            Severity::Critical => "1;31",
+            Severity::High => "31",
+            Severity::Medium => "33",
+            Severity::Low => "34",
+        };
+        self.with(code, severity.as_str())
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.with("2", text)
+    }
+}
+
+/// A line that is written over, on a terminal only.
+pub(super) fn progress(global: &Global) -> Arc<dyn Fn(Progress<'_>) + Send + Sync> {
+    if global.quiet || global.no_progress || !std::io::stderr().is_terminal() {
+        return Arc::new(|_| {});
+    }
+    let groups = AtomicU64::new(0);
+    let regions = AtomicU64::new(0);
+    Arc::new(move |progress| {
+        match progress {
+            Progress::Groups(n) => groups.store(n, Ordering::Relaxed),
+            Progress::Region(_) => {
+                regions.fetch_add(1, Ordering::Relaxed);
+            }
+            Progress::Changing(group) => {
+                eprint!("\r\x1b[Kchanging {group}, then reading it twice");
+                return;
+            }
+            Progress::Step(step) => {
+                eprint!("\r\x1b[K{step}\r\x1b[K");
+                return;
+            }
+        }
+        let (groups, regions) = (
+            groups.load(Ordering::Relaxed),
+            regions.load(Ordering::Relaxed),
+        );
+        if groups % 16 == 0 || matches!(progress, Progress::Region(_)) {
+            eprint!("\r\x1b[Kread {groups} groups, {regions} regions done");
+        }
+    })
+}
+
+/// Why a command has no answer.
+pub(super) fn failure(global: &Global, failure: &Failure) {
+    let paint = Paint(colour(global, std::io::stderr().is_terminal()));
+    for line in failure.message.lines() {
+        eprintln!("{} {}", paint.with("1;31", "error:"), visible(line));
+    }
+}
+
+fn print_json(value: &Value) {
+    println!("{value}");
+}
+
+/// A run's answer.
+pub(super) fn outcome(global: &Global, outcome: &RunOutcome, exit: Exit) {
+    if global.json {
+        print_json(&outcome_json(outcome, exit));
+        return;
+    }
+    let paint = Paint::of(global);
+    record(&paint, &outcome.record);
+    changes(&paint, &outcome.record);
+    println!();
+    println!(
+        "{} {}",
+        paint.dim("evidence"),
+        outcome.sealed.folder.display()
+    );
+    for path in &outcome.copies {
+        println!("{} {}", paint.dim("report  "), path.display());
+    }
+    receipts_text(&paint, &outcome.receipts);
+    println!(
+        "{} sgwarden verify {}",
+        paint.dim("check   "),
+        outcome.sealed.run
+    );
+    let rollback = outcome
+        .record
+        .changes
+        .iter()
+        .any(|c| c.outcome == Outcome::Verified && c.kind == crate::model::ChangeKind::Revoke);
+    if rollback {
+        println!(
+            "{} sgwarden rollback {}",
+            paint.dim("undo    "),
+            outcome.sealed.run
+        );
+    }
+    if exit != Exit::Done {
+        println!("{} {}", paint.dim("exit    "), exit.code());
+    }
+}
+
+/// A run's answer as JSON.
+pub(super) fn outcome_json(outcome: &RunOutcome, exit: Exit) -> Value {
+    let header = &outcome.record.header;
+    let totals = &header.totals;
+    let mut changes: BTreeMap<&str, u64> = BTreeMap::new();
+    for change in &outcome.record.changes {
+        let slot = changes.entry(change.outcome.as_str()).or_default();
+        *slot = slot.saturating_add(1);
+    }
+    let mut artifacts: Vec<String> = std::fs::read_dir(&outcome.sealed.folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    artifacts.sort();
+    artifacts.extend(outcome.copies.iter().map(|path| path.display().to_string()));
+    json!({
+        "run": header.run,
+        "path": outcome.sealed.folder.display().to_string(),
+        "exit": exit.code(),
+        "complete": header.complete,
+        "groups": header.groups,
+        "rules": header.rules,
+        "verdicts": {
+            "exposed": totals.exposed,
+            "managed": totals.managed,
+            "waived": totals.waived,
+            "undetermined": totals.undetermined,
+            "compliant": totals.compliant,
+        },
+        "changes": changes,
+        "held": held_rules(&outcome.record.held),
+        "artifacts": artifacts,
+    })
+}
+
+fn record(paint: &Paint, record: &RunRecord) {
+    let view = View::new(record);
+    let header = &record.header;
+    let code = if !header.complete {
+        "1;41;97"
+    } else if header.totals.exposed > 0 {
+        "1;31"
+    } else {
+        "1;32"
+    };
+    println!(
+        "{} {}",
+        paint.with(code, &view.word()),
+        paint.bold(&view.counts())
+    );
+    let regions = record
+        .coverage
+        .regions
+        .iter()
+        .filter(|r| r.status == RegionStatus::Ok)
+        .count();
+    println!(
+        "{} groups with {} rules in {} region(s) read, {} compliant. Account {}, as {}.",
+        header.groups,
+        header.rules,
+        regions,
+        header.totals.compliant,
+        header.identity.account,
+        header.identity.arn
+    );
+    for reason in &header.incomplete_reasons {
+        println!("  {} {}", paint.with("1;35", "!"), visible(reason));
+    }
+    let all = view.findings();
+    for (title, wanted) in [
+        ("Exposed, and why", Verdict::Exposed),
+        ("Could not be judged, and why", Verdict::Undetermined),
+        (
+            "Managed by a cloud service, never changed",
+            Verdict::Managed,
+        ),
+        ("Waived", Verdict::Waived),
+    ] {
+        let some: Vec<&&Finding> = all.iter().filter(|f| f.verdict == wanted).collect();
+        if some.is_empty() {
+            continue;
+        }
+        println!("\n{}", paint.bold(title));
+        for finding in some.iter().take(MOST) {
+            println!(
+                "  {} {} {} {}",
+                paint.severity(finding.severity),
+                finding.region,
+                paint.bold(&visible(&finding.group_name)),
+                paint.dim(&format!("{} {}", finding.group_id, finding.state.as_str()))
+            );
+            println!("      {}", view.sentence(finding));
+        }
+        if some.len() > MOST {
+            println!(
+                "  {}",
+                paint.dim(&format!(
+                    "and {} more: the reports have all",
+                    some.len() - MOST
+                ))
+            );
+        }
+    }
+    if !record.resolved.is_empty() {
+        println!("\n{}", paint.bold("No longer exposed since the last run"));
+        for finding in record.resolved.iter().take(MOST) {
+            println!(
+                "  {} {} {}",
+                finding.region,
+                visible(&finding.group_name),
+                paint.dim(finding.group_id.as_str())
+            );
+        }
+    }
+}
+
+fn changes(paint: &Paint, record: &RunRecord) {
+    let view = View::new(record);
+    if !record.changes.is_empty() {
+        println!("\n{}", paint.bold("Changed"));
+        for change in &record.changes {
+            let code = match change.outcome {
+                Outcome::Verified | Outcome::AlreadyGone => "32",
+                Outcome::Drifted => "35",
+                Outcome::Refused | Outcome::Failed | Outcome::Unknown => "1;31",
+            };
+            println!(
+                "  {} {} {} {}",
+                paint.with(code, change.outcome.as_str()),
+                change.region,
+                paint.bold(&visible(&change.group_name)),
+                paint.dim(change.group_id.as_str())
+            );
+            println!("      {}", view.change(change));
+        }
+    }
+    if !record.held.is_empty() {
+        println!("\n{}", paint.bold("Held back"));
+        for held in record.held.iter().take(MOST) {
+            let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
+            println!(
+                "  {} {} {}",
+                paint.with("33", &reasons.join("+")),
+                held.region,
+                paint.dim(&format!("{} {}", held.group_id, held.rules.join(" ")))
+            );
+            println!("      {}", visible(&held.detail));
+        }
+    }
+}
+
+fn receipts_text(paint: &Paint, receipts: &[Receipt]) {
+    for receipt in receipts {
+        match (&receipt.reply, &receipt.error) {
+            (Some(reply), _) => println!(
+                "{} accepted for {} by {}: {}",
+                paint.dim("mail    "),
+                receipt.recipient,
+                receipt.relay,
+                visible(reply)
+            ),
+            (None, error) => println!(
+                "{} {} for {}: {}",
+                paint.dim("mail    "),
+                paint.with("1;31", "NOT accepted"),
+                receipt.recipient,
+                visible(error.as_deref().unwrap_or("no answer"))
+            ),
+        }
+    }
+}
+
+/// What `resend` did.
+pub(super) fn resent(global: &Global, receipts: &[Receipt], exit: Exit) {
+    if global.json {
+        print_json(&json!({ "exit": exit.code(), "receipts": receipts }));
+        return;
+    }
+    if receipts.is_empty() {
+        println!("nothing waits to be delivered");
+    }
+    receipts_text(&Paint::of(global), receipts);
+}
+
+/// What `verify` found.
+pub(super) fn verified(global: &Global, reports: &[Report], loose: &[String], exit: Exit) {
+    if global.json {
+        let runs: Vec<Value> = reports
+            .iter()
+            .map(|report| {
+                json!({
+                    "run": report.run,
+                    "files": report.files,
+                    "bytes": report.bytes,
+                    "manifest_sha256": report.manifest_sha256,
+                    "problems": report.problems,
+                    "notes": report.notes,
+                })
+            })
+            .collect();
+        print_json(&json!({ "exit": exit.code(), "runs": runs, "problems": loose }));
+        return;
+    }
+    let paint = Paint::of(global);
+    for report in reports {
+        let word = if report.problems.is_empty() {
+            paint.with("32", "sound")
+        } else {
+            paint.with("1;31", "NOT AS SEALED")
+        };
+        println!(
+            "{word} {} ({} files, {} bytes)",
+            visible(&report.run),
+            report.files,
+            report.bytes
+        );
+        if let Some(sha256) = &report.manifest_sha256 {
+            println!("  {}", paint.dim(&format!("manifest.json sha256 {sha256}")));
+        }
+        for problem in &report.problems {
+            println!("  {} {}", paint.with("1;31", "!"), visible(problem));
+        }
+        for note in &report.notes {
+            println!("  {}", paint.dim(&visible(note)));
+        }
+    }
+    for problem in loose {
+        println!("{} {}", paint.with("1;31", "!"), visible(problem));
+    }
+    if reports.is_empty() && loose.is_empty() {
+        println!("there is no sealed run here");
+    }
+}
+
+/// What lies in the store.
+pub(super) fn runs(global: &Global, listed: &[Listed]) {
+    if global.json {
+        let rows: Vec<Value> = listed
+            .iter()
+            .map(|entry| match entry {
+                Listed::Sealed(sealed, manifest) => {
+                    let header = &manifest.header;
+                    json!({
+                        "run": header.run, "schedule": header.schedule, "command": header.command,
+                        "started": header.times.started, "complete": header.complete,
+                        "account": header.identity.account, "groups": header.groups,
+                        "verdicts": header.totals, "path": sealed.folder.display().to_string(),
+                    })
+                }
+                Listed::Unfinished(name) => json!({ "unfinished": name }),
+                Listed::Broken(name, why) => json!({ "broken": name, "error": why }),
+            })
+            .collect();
+        print_json(&json!({ "runs": rows }));
+        return;
+    }
+    let paint = Paint::of(global);
+    if listed.is_empty() {
+        println!("no runs here yet");
+    }
+    for entry in listed {
+        match entry {
+            Listed::Sealed(_, manifest) => {
+                let header = &manifest.header;
+                let totals = &header.totals;
+                let word = if header.complete {
+                    "complete".to_owned()
+                } else {
+                    paint.with("1;31", "INCOMPLETE")
+                };
+                println!(
+                    "{} {word} {} groups: {} exposed, {} undetermined, {} managed, {} waived, {} compliant ({}, {})",
+                    paint.bold(header.run.as_str()),
+                    header.groups,
+                    totals.exposed,
+                    totals.undetermined,
+                    totals.managed,
+                    totals.waived,
+                    totals.compliant,
+                    header.command,
+                    header.identity.account
+                );
+            }
+            Listed::Unfinished(name) => println!("{} {name}", paint.with("33", "unfinished")),
+            Listed::Broken(name, why) => {
+                println!(
+                    "{} {}: {}",
+                    paint.with("1;31", "broken"),
+                    visible(name),
+                    visible(why)
+                );
+            }
+        }
+    }
+}
+
+/// Files that were written.
+pub(super) fn paths(global: &Global, paths: &[PathBuf]) {
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    if global.json {
+        print_json(&json!({ "artifacts": paths }));
+    } else {
+        paths.iter().for_each(|path| println!("{path}"));
+    }
+}
+
+/// One JSON object, or lines.
+pub(super) fn answer(global: &Global, value: &Value, lines: &[String]) {
+    if global.json {
+        print_json(value);
+    } else {
+        lines.iter().for_each(|line| println!("{line}"));
+    }
+}
+
+/// A heading of `demo`.
+pub(super) fn heading(global: &Global, text: &str) {
+    if !global.json {
+        println!("\n{}", Paint::of(global).with("1;7", &format!(" {text} ")));
+    }
+}
+
+/// Why a packet is accepted or dropped.
+pub(super) fn explained(
+    global: &Global,
+    group: &GroupReading,
+    parts: &[(Question, Explanation, Explanation)],
+) {
+    if global.json {
+        let answers: Vec<Value> = parts
+            .iter()
+            .map(|(question, closing, opening)| {
+                json!({
+                    "family": question.family, "protocol": question.protocol, "port": question.port,
+                    "source": question.source.map(|a| address_text(question.family, a)),
+                    "answer": word(closing, opening),
+                    "accepted_addresses": closing.accepted.count().to_string(),
+                    "asked_addresses": closing.asked.to_string(),
+                    "rules": steps(closing), "rules_if_doubt_opens": steps(opening),
+                    "drops_that_close_nothing": closing.skipped,
+                })
+            })
+            .collect();
+        print_json(&json!({
+            "group": group.group.id, "name": group.group.name, "region": group.region,
+            "incomplete": group.rules.incomplete, "answers": answers,
+        }));
+        return;
+    }
+    let paint = Paint::of(global);
+    println!(
+        "{} {} in {}",
+        paint.bold(&visible(&group.group.name)),
+        group.group.id,
+        group.region
+    );
+    if let Some(why) = &group.rules.incomplete {
+        println!(
+            "{} {}",
+            paint.with("1;35", "not all of its rules could be read:"),
+            visible(why)
+        );
+    }
+    for (question, closing, opening) in parts {
+        explain_one(&paint, question, closing, opening);
+    }
+}
+
+fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, opening: &Explanation) {
+    let port = question
+        .port
+        .map(|port| format!(" port {port}"))
+        .unwrap_or_default();
+    let from = question.source.map_or_else(
+        || format!("the {} internet", family(question)),
+        |address| address_text(question.family, address),
+    );
+    let word = word(closing, opening);
+    let code = match word {
+        "dropped" => "32",
+        "undetermined" => "1;35",
+        _ => "1;31",
+    };
+    let protocol = question.protocol.as_str();
+    println!("\n{protocol}{port} from {from}: {}", paint.with(code, word));
+    let shown = if word == "undetermined" {
+        opening
+    } else {
+        closing
+    };
+    for (number, step) in shown.steps.iter().enumerate() {
+        let action = match step.policy {
+            Policy::Accept => "accept",
+            Policy::Drop => "drop",
+        };
+        let took = match (step.took, shown.asked) {
+            (0, _) => "decides nothing here: rules before it took all".to_owned(),
+            (_, 1) => paint.bold("decides this packet"),
+            (took, asked) if took == asked => paint.bold("decides every address"),
+            (took, asked) => paint.bold(&format!("decides {took} of {asked} addresses")),
+        };
+        println!(
+            "  {:>2}. priority {:>3} {action:<6} {} {} from {} ({}): {took}",
+            number.saturating_add(1),
+            visible(&step.priority),
+            visible(&step.protocol),
+            visible(&step.ports),
+            visible(&step.source),
+            visible(&step.rule_id)
+        );
+        for why in &step.unreadable {
+            println!(
+                "        {} {}",
+                paint.with("1;35", "could be anything:"),
+                visible(why)
+            );
+        }
+        if step.limited {
+            println!(
+                "        narrowed by a source port or destination; read as without, since a client chooses its source port"
+            );
+        }
+    }
+    for id in &shown.skipped {
+        println!("      drop {} has a limit and closes nothing", visible(id));
+    }
+    if shown.steps.is_empty() {
+        println!("      no rule matches: ingress is dropped");
+    } else if shown.accepted.is_empty()
+        && shown.steps.iter().all(|step| step.policy == Policy::Accept)
+    {
+        println!("      whatever no rule matches is dropped");
+    }
+}
+
+fn family(question: &Question) -> &'static str {
+    match question.family {
+        crate::model::Family::Ipv4 => "IPv4",
+        crate::model::Family::Ipv6 => "IPv6",
+    }
+}
+
+fn word(closing: &Explanation, opening: &Explanation) -> &'static str {
+    if closing.accepted.count() >= closing.asked {
+        "accepted"
+    } else if !closing.accepted.is_empty() {
+        "accepted in part"
+    } else if !opening.accepted.is_empty() {
+        "undetermined"
+    } else {
+        "dropped"
+    }
+}
+
+fn steps(explanation: &Explanation) -> Vec<Value> {
+    explanation
+        .steps
+        .iter()
+        .map(|step| {
+            json!({
+                "rule_id": step.rule_id, "priority": step.priority,
+                "policy": match step.policy { Policy::Accept => "accept", Policy::Drop => "drop" },
+                "protocol": step.protocol, "ports": step.ports, "source": step.source,
+                "decides_addresses": step.took.to_string(), "unreadable": step.unreadable,
+                "limited": step.limited,
+            })
+        })
+        .collect()
+}
+
+/// A plan, for the person who approves it.
+pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::Path, exit: Exit) {
+    if global.json {
+        let mut value = outcome_json(outcome, exit);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("plan".to_owned(), json!(file.display().to_string()));
+            object.insert("would_change".to_owned(), json!(outcome.plan.groups));
+        }
+        print_json(&value);
+        return;
+    }
+    let paint = Paint::of(global);
+    record(&paint, &outcome.record);
+    println!("\n{}", paint.bold("Would be revoked"));
+    for group in &outcome.plan.groups {
+        println!(
+            "  {} {} {}",
+            group.region,
+            paint.bold(&visible(&group.group_name)),
+            paint.dim(group.group_id.as_str())
+        );
+        for change in &group.changes {
+            let fields: Vec<String> = change
+                .rule
+                .iter()
+                .map(|(name, value)| format!("{name}={}", visible(value)))
+                .collect();
+            println!("    {} {}", paint.bold(&change.rule_id), fields.join(" "));
+            for traffic in &change.ends {
+                let kind = if traffic.internet {
+                    "internet"
+                } else {
+                    "private and reserved"
+                };
+                let first: Vec<&str> = traffic.sources.iter().take(4).map(String::as_str).collect();
+                println!(
+                    "      ends {} {} from {} {kind} addresses: {}{}",
+                    traffic.protocol.as_str(),
+                    traffic.ports,
+                    traffic.addresses,
+                    first.join(" "),
+                    if traffic.sources.len() > 4 {
+                        " ..."
+                    } else {
+                        ""
+                    }
+                );
+            }
+        }
+        let predicted: Vec<String> = group
+            .predicted
+            .iter()
+            .map(|(check, verdict)| format!("{check}: {verdict}"))
+            .collect();
+        println!("      then {}", predicted.join(", "));
+    }
+    if outcome.plan.groups.is_empty() {
+        println!("  nothing");
+    }
+    changes(&paint, &outcome.record);
+    println!("\n{} {}", paint.dim("plan    "), file.display());
+    println!(
+        "{} sgwarden apply {} --approved-by NAME --ticket ID",
+        paint.dim("carry out"),
+        file.display()
+    );
+}
+
+/// One run of the demo, without the lines that a user's own run ends with.
+pub(super) fn demo_run(global: &Global, outcome: &RunOutcome, exit: Exit) {
+    if global.json {
+        return;
+    }
+    let paint = Paint::of(global);
+    record(&paint, &outcome.record);
+    changes(&paint, &outcome.record);
+    if exit != Exit::Done {
+        println!(
+            "\n{}",
+            paint.dim(&format!(
+                "a run of your own would exit {} here",
+                exit.code()
+            ))
+        );
+    }
+}

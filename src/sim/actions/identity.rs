@@ -1,0 +1,250 @@
+//! STS, the resource directory, Cloud Config: everything that is not ECS.
+
+use chrono::Duration;
+use serde_json::json;
+
+use super::super::auth::{Principal, sha256_hex};
+use super::super::wire::Failure;
+use super::super::world::{Role, Session, World};
+use super::{Call, State};
+
+/// A refusal for want of a RAM permission, in the words of the action's service.
+pub(super) fn denied(call: &Call<'_>, auth_action: &str) -> Failure {
+    let (kind, shown) = match &call.caller.principal {
+        Principal::Root => ("Account", call.caller.account.clone()),
+        Principal::User { id, .. } => ("SubUser", id.clone()),
+        Principal::Role { name, session } => ("AssumedRoleUser", format!("{name}:{session}")),
+    };
+    let code = if call.spec.product == "Ecs" {
+        "Forbidden.RAM"
+    } else {
+        "NoPermission"
+    };
+    let mut failure = Failure::new(
+        403,
+        code,
+        format!(
+            "User not authorized to operate on the specified resource, or this API doesn't support RAM. ({auth_action})"
+        ),
+    );
+    failure.denied = Some(json!({
+        "AuthAction": auth_action,
+        "AuthPrincipalDisplayName": shown,
+        "AuthPrincipalOwnerId": call.caller.account,
+        "AuthPrincipalType": kind,
+        "EncodedDiagnosticMessage": "AQEAAAAASimulatedDiagnosticMessage",
+        "NoPermissionType": "ImplicitDeny",
+        "PolicyType": "AccountLevelIdentityBasedPolicy",
+    }));
+    failure
+}
+
+fn role<'w>(world: &'w World, account: &str, name: &str) -> Option<&'w Role> {
+    let mut roles = world.accounts.get(account)?.roles.iter();
+    roles.find(|r| r.name.eq_ignore_ascii_case(name))
+}
+
+pub(super) fn who(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let account = &call.caller.account;
+    let answer = match &call.caller.principal {
+        Principal::Root => json!({
+            "RequestId": call.request_id,
+            "AccountId": account,
+            "IdentityType": "Account",
+            "PrincipalId": account,
+            "Arn": format!("acs:ram::{account}:root"),
+            "RoleId": "",
+            "UserId": account,
+        }),
+        Principal::User { name, id } => json!({
+            "RequestId": call.request_id,
+            "AccountId": account,
+            "IdentityType": "RAMUser",
+            "PrincipalId": id,
+            "Arn": format!("acs:ram::{account}:user/{name}"),
+            "RoleId": "",
+            "UserId": id,
+        }),
+        Principal::Role { name, session } => {
+            let id = role(&state.world, account, name)
+                .map(|r| r.id.clone())
+                .unwrap_or_default();
+            json!({
+                "RequestId": call.request_id,
+                "AccountId": account,
+                "IdentityType": "AssumedRoleUser",
+                "PrincipalId": format!("{id}:{session}"),
+                "Arn": format!(
+                    "acs:sts::{account}:assumed-role/{}/{session}",
+                    name.to_ascii_lowercase()
+                ),
+                "RoleId": id,
+                "UserId": "",
+            })
+        }
+    };
+    Ok(answer.to_string())
+}
+
+pub(super) fn assume_role(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let invalid = |name: &str| {
+        Failure::bad(
+            &format!("InvalidParameter.{name}"),
+            format!("The parameter {name} is wrongly formed."),
+        )
+    };
+    let arn = call.need("RoleArn")?;
+    let (account, name) = arn
+        .strip_prefix("acs:ram::")
+        .and_then(|rest| rest.split_once(":role/"))
+        .ok_or_else(|| invalid("RoleArn"))?;
+    let session = call.need("RoleSessionName")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".@-_".contains(c);
+    if !(2..=64).contains(&session.len()) || !session.chars().all(plain) {
+        return Err(invalid("RoleSessionName"));
+    }
+    let seconds: i64 = call
+        .get("DurationSeconds")
+        .unwrap_or("3600")
+        .parse()
+        .map_err(|_| invalid("DurationSeconds"))?;
+    let role = role(&state.world, account, name).cloned().ok_or_else(|| {
+        Failure::new(
+            404,
+            "EntityNotExist.Role",
+            format!("The role not exists: {name}."),
+        )
+    })?;
+    if seconds < 900 || seconds > role.max_session {
+        return Err(invalid("DurationSeconds"));
+    }
+    let trusted = role.trust.iter().any(|a| *a == call.caller.account);
+    let external =
+        role.external_id.is_none() || role.external_id.as_deref() == call.get("ExternalId");
+    if !trusted || !external {
+        return Err(denied(call, "sts:AssumeRole"));
+    }
+    let number = state.world.new_number();
+    let secret = sha256_hex(format!("secret {arn} {session} {number}").as_bytes());
+    // As long as real ones, with the characters that are awkward in queries.
+    let token = format!(
+        "CAISsim+{}/{}=={number}",
+        sha256_hex(format!("token {secret}").as_bytes()).repeat(6),
+        sha256_hex(session.as_bytes())
+    );
+    let made = Session {
+        access_key_id: format!("STS.sim{number:020}"),
+        access_key_secret: secret.chars().take(40).collect(),
+        security_token: token,
+        account: account.into(),
+        role: role.name.clone(),
+        name: session.into(),
+        expires: call.now + Duration::seconds(seconds),
+    };
+    let mut answer = json!({
+        "RequestId": call.request_id,
+        "Credentials": {
+            "AccessKeyId": made.access_key_id,
+            "AccessKeySecret": made.access_key_secret,
+            "SecurityToken": made.security_token,
+            "Expiration": made.expires.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        },
+        "AssumedRoleUser": {
+            "AssumedRoleId": format!("{}:{session}", role.id),
+            "Arn": format!("acs:ram::{account}:role/{}/{session}", role.name.to_ascii_lowercase()),
+        },
+    });
+    if let Some(source) = call.get("SourceIdentity") {
+        answer["SourceIdentity"] = json!(source);
+    }
+    state
+        .world
+        .sessions
+        .insert(made.access_key_id.clone(), made);
+    Ok(answer.to_string())
+}
+
+fn master(state: &State) -> Result<String, Failure> {
+    state.world.directory.clone().ok_or_else(|| {
+        Failure::new(
+            404,
+            "EntityNotExists.ResourceDirectory",
+            "There is no resource directory.",
+        )
+    })
+}
+
+pub(super) fn directory(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let master = master(state)?;
+    let answer = json!({
+        "RequestId": call.request_id,
+        "ResourceDirectory": {
+            "ResourceDirectoryId": "rd-sim",
+            "RootFolderId": "r-sim",
+            "MasterAccountId": master,
+            "MasterAccountName": "company@example.com",
+            "CreateTime": "2023-01-08T03:24:12.123Z",
+            "ControlPolicyStatus": "Disabled",
+            "MemberDeletionStatus": "Disabled",
+            "MemberAccountDisplayNameSyncStatus": "Disabled",
+            "IdentityInformation": "Simulated",
+        },
+    });
+    Ok(answer.to_string())
+}
+
+/// Members only: whether the management account is listed too is unverified, so it is left out.
+pub(super) fn list_accounts(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let master = master(state)?;
+    if call.caller.account != master {
+        return Err(denied(call, "resourcemanager:ListAccounts"));
+    }
+    let max = call.max_results(1, 100, 10, false)?;
+    let members: Vec<_> = state
+        .world
+        .accounts
+        .values()
+        .filter(|a| a.id != master)
+        .collect();
+    let (start, end, token) = call.offsets(members.len(), max)?;
+    let page: Vec<_> = members
+        .get(start..end)
+        .unwrap_or(&[])
+        .iter()
+        .map(|account| {
+            json!({
+                "AccountId": account.id,
+                "AccountName": format!("{}@rd-sim.aliyunid.com", account.name),
+                "DisplayName": account.name,
+                "Type": "ResourceAccount",
+                "Status": "CreateSuccess",
+                "JoinMethod": "created",
+                "JoinTime": "2023-01-09T03:24:12.123Z",
+                "ModifyTime": "2023-01-09T03:24:12.123Z",
+                "FolderId": "fd-sim0001",
+                "ResourceDirectoryId": "rd-sim",
+                "ResourceDirectoryPath": format!("rd-sim/r-sim/fd-sim0001/{}", account.id),
+                "DeletionStatus": "",
+                "Tags": {"Tag": []},
+            })
+        })
+        .collect();
+    let answer = json!({
+        "RequestId": call.request_id,
+        "NextToken": token,
+        "PageNumber": 1,
+        "PageSize": max,
+        "TotalCount": members.len(),
+        "Accounts": {"Account": page},
+    });
+    Ok(answer.to_string())
+}
+
+pub(super) fn start_evaluation(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let rule = match call.get("CompliancePackId") {
+        Some(pack) => pack,
+        None => call.need("ConfigRuleId")?,
+    };
+    state.world.evaluations.push(rule.into());
+    Ok(json!({"RequestId": call.request_id, "Result": true}).to_string())
+}

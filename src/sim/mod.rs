@@ -1,0 +1,42 @@
+//! A simulated Alibaba Cloud over real HTTP, and an SMTP receiver: what the demo runs on and the tests
+//! run against. Strict, and held to the recorded answers of the real service, never to our own
+//! client: it shares no type with the rest of the program, checks signatures by itself and has its
+//! own opinion on what becomes of a packet.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `server` | [`Cloud`]: HTTP, and what a call passes before its action |
+//! | `wire` | parameters, refusals, JSON and XML text |
+//! | `auth` | signature versions 1 and 3, clock, nonces, sessions |
+//! | `actions/` | the actions, a file per family |
+//! | `world` | [`World`]: accounts, users, roles, regions, groups |
+//! | `rule` | [`Rule`], prefix lists, port lists, in the service's field names |
+//! | `worldfile` | [`World::from_json`] |
+//! | `seed` | [`World::seeded`]: worlds of any size that are not stored |
+//! | `demo` | [`World::demo`] |
+//! | `faults` | [`Fault`]: what goes wrong on purpose, and its one-line grammar |
+//! | `packets` | the fate of one packet, by brute force |
+//! | `smtp` | a mail server that keeps what it gets |
+//!
+//! To add an action: a line in the table of `actions/mod.rs` (name, service, the parameters that the
+//! reference lists), its function in the file of its family, a test in `tests/it/sim.rs` that holds
+//! its answer to a recorded one.
+
+mod actions;
+pub mod auth;
+mod demo;
+mod faults;
+pub mod packets;
+mod rule;
+mod seed;
+mod server;
+pub mod smtp;
+mod wire;
+mod world;
+mod worldfile;
+
+pub use faults::{Fault, Kind};
+pub use rule::{PortEntry, PortList, PrefixEntry, PrefixList, Priority, Rule, Tag};
+pub use seed::SeedOptions;
+pub use server::{Cloud, Keys, Options, Throttle};
+pub use world::{AccessKey, Account, Group, Region, Role, Session, User, World};
