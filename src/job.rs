@@ -218,8 +218,7 @@ async fn whole(
     let resolved = reading
         .history
         .resolved(&findings, &reading.coverage, &checks);
-    let mut reasons = incomplete_reasons(&reading.coverage, &totals);
-    reasons.extend(reading.missing);
+    let reasons = incomplete_reasons(&reading.coverage, &totals);
     let header = RunHeader {
         run: begun.run.clone(),
         schedule: schedule.name.clone(),
@@ -271,7 +270,8 @@ async fn whole(
 /// Who we are, the locks, the run before, an empty folder.
 async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error> {
     let started = (tools.now)();
-    let (identity, who) = tools.client.caller_identity().await.map_err(Error::Start)?;
+    let who = tools.client.caller_identity().await.map_err(Error::Start)?;
+    let identity = who.value;
     let schedule_lock = tools.state.lock(name, &utc(started))?;
     let changing = match tools.state.lock(change::LOCK, &utc(started)) {
         Ok(lock) => Some(lock),
@@ -290,7 +290,9 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
     let draft = Draft::begin(&tools.store, &run)?;
     let mut spool = Spool::new(&draft);
     let after = Spool::into_dir(&draft, format::RAW_AFTER);
-    spool.answers(&[who])?;
+    for answer in &who.raws {
+        spool.answers(std::slice::from_ref(answer))?;
+    }
     Ok(Begun {
         run,
         started,

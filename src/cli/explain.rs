@@ -58,12 +58,12 @@ impl Explain {
         }
         let program = setup::program(global)?;
         let client = Arc::new(setup::client(&program)?);
-        let (identity, _) = client
+        let identity = client
             .caller_identity()
             .await
             .map_err(|why| Failure::start(format!("cannot start: {why}")))?;
         let request = Request {
-            account: identity.account,
+            account: identity.value.account,
             regions: Some(vec![RegionId::new(self.region.clone())]),
             exclude_regions: Vec::new(),
             groups: Some(vec![GroupId::new(self.group.clone())]),

@@ -1,685 +1,419 @@
-//! One call: signed anew for each attempt, sent, retried where that is allowed, told what came of it.
+//! One call, sent until it is answered, refused for good, or given up.
+//!
+//! `docs/calls.md` tells the rules; the decisions are in `retry.rs`, the waits between calls in `pacing.rs`.
 
-use super::answer::{beginning, envelope};
+use super::answer;
+use super::course::{Course, Trouble};
 use super::credentials::Credentials;
-use super::endpoint::{self, Service, host};
-use super::failure::{CallFailure, Fate, Kind, clock_advice, credentials_advice};
-use super::pacing::{Pace, Pacing, locked};
-use super::retry::{Reaction, asked_wait, backoff, may_resend, react, throttle_wait};
-use super::send::{Reply, Sender, Trouble};
+use super::endpoint::{self, Service};
+use super::failure::{CallFailure, Fate, Kind};
+use super::pacing::{Pacing, locked};
+use super::retry::{self, Reaction};
+use super::send::{self, Heard};
 use super::settings::Settings;
-use super::sign::{self, Unsigned};
+use super::sign;
+use super::wire;
 use crate::model::{AccountId, Identity, RawAnswer};
-use chrono::{DateTime, SecondsFormat, Utc};
+use bytes::Bytes;
+use chrono::Utc;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-/// Whether a call changes anything: changes are sent again only where the first was not carried out.
+/// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Asks.
+    /// It changes nothing, and may be sent as often as need be.
     Read,
-    /// Changes.
+    /// It changes something: it is sent again only where it is certain that nothing was done.
     Change,
 }
 
 /// A call to make.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The service.
+    /// Whose action.
     pub service: Service,
     /// Such as `DescribeSecurityGroups`.
     pub action: String,
-    /// Whose; empty where it is not known yet.
+    /// The account it speaks of, for evidence and counts; empty where it is not known yet.
     pub account: AccountId,
-    /// Where; empty for calls that are not regional.
+    /// The region, which decides the host; empty for calls that are not regional. `RegionId` is a
+    /// parameter of its own.
     pub region: String,
-    /// The action's own parameters.
+    /// A host that the service itself named for the region; an implausible one is not used.
+    pub host: Option<String>,
+    /// The action's parameters, flattened.
     pub params: BTreeMap<String, String>,
-    /// Whether it changes anything.
+    /// Whether it changes something.
     pub effect: Effect,
 }
 
-/// A change of ECS to ask for.
+/// A call that was answered.
 #[derive(Clone, Debug)]
-pub struct ChangeRequest {
-    /// Whose.
-    pub account: AccountId,
-    /// Where.
-    pub region: crate::model::RegionId,
-    /// Such as `RevokeSecurityGroup`.
-    pub action: String,
-    /// Its parameters.
-    pub params: BTreeMap<String, String>,
+pub struct Answer<T> {
+    /// What the answer says.
+    pub value: T,
+    /// Every answer on the way, in order; the last is the one with the value.
+    pub raws: Vec<RawAnswer>,
 }
 
-/// An answer that did what was asked.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// It.
-    pub raw: RawAnswer,
-    /// Answers of attempts before it.
-    pub earlier: Vec<RawAnswer>,
-}
-
-impl Answer {
-    /// All answers, in order.
-    pub fn into_answers(self) -> Vec<RawAnswer> {
-        let mut all = self.earlier;
-        all.push(self.raw);
-        all
-    }
-}
-
-/// The client.
-#[derive(Debug)]
-pub struct Client {
-    settings: Settings,
-    credentials: Credentials,
-    sender: Sender,
-    pacing: Pacing,
-    permits: Semaphore,
-    known: Mutex<Known>,
-}
-
-/// What is learnt on the way.
-#[derive(Debug, Default)]
-struct Known {
-    /// Our clock less the service's, seconds.
-    clock: Option<i64>,
-    /// Some host has answered.
-    contacted: bool,
-    /// Requests sent, by account and region.
-    requests: BTreeMap<(String, String), u64>,
-    /// Hosts of regions, by DescribeRegions.
-    hosts: BTreeMap<String, String>,
-}
-
-/// A client that could not be made.
+/// Why there is no client.
 #[derive(Debug, thiserror::Error)]
-pub enum NewClientError {
-    /// The TLS roots, a proxy's URL or the like.
-    #[error("the HTTP client could not be made; check SSL_CERT_FILE and HTTPS_PROXY")]
-    Http(#[from] reqwest::Error),
+pub enum ClientError {
+    /// The endpoint is not one.
+    #[error("the endpoint `{0}` is not a URL of scheme http or https with a host and nothing more")]
+    Endpoint(String),
+    /// The home region is not one.
+    #[error("`{0}` is not a region's id")]
+    Region(String),
+    /// TLS or the proxy's settings.
+    #[error("the HTTP client cannot be set up (roots of trust, proxy)")]
+    Http(#[source] reqwest::Error),
 }
 
-/// How one attempt after another went.
-struct Course {
-    begun: Instant,
-    attempts: u32,
-    answers: Vec<RawAnswer>,
-    silent_since: Option<Instant>,
-    silences: u32,
-    throttled_since: Option<Instant>,
-    refusals: u32,
-    bad: u32,
-    nonces: u32,
-    string_to_sign: String,
+/// The client. Cheap to share behind an `Arc`; one per set of keys.
+pub struct Client {
+    http: reqwest::Client,
+    pub(super) settings: Settings,
+    /// `http://127.0.0.1:8080`, without a slash at its end.
+    base: Option<String>,
+    credentials: Credentials,
+    in_flight: Semaphore,
+    pub(super) pacing: Pacing,
+    requests: Mutex<BTreeMap<(String, String), u64>>,
+    pub(super) offset: Mutex<Option<i64>>,
+    /// Whether any host ever answered.
+    pub(super) contact: AtomicBool,
 }
 
 impl Client {
-    /// A client with these keys.
-    ///
-    /// # Errors
-    /// The TLS roots or a proxy's URL cannot be read.
-    pub fn new(settings: Settings, credentials: Credentials) -> Result<Self, NewClientError> {
-        let sender = Sender::new(&settings)?;
+    /// Errs where the settings make no sense or TLS cannot be set up. `HTTPS_PROXY`, `NO_PROXY` and
+    /// `SSL_CERT_FILE` of the process's environment count.
+    pub fn new(settings: Settings, credentials: Credentials) -> Result<Self, ClientError> {
+        if !endpoint::plausible_region(&settings.home_region) {
+            return Err(ClientError::Region(settings.home_region));
+        }
+        let base = settings.endpoint.as_deref().map(base_url).transpose()?;
         Ok(Self {
-            permits: Semaphore::new(settings.max_in_flight.max(1)),
-            settings,
+            http: send::http_client(&settings.limits).map_err(ClientError::Http)?,
+            base,
             credentials,
-            sender,
+            in_flight: Semaphore::new(settings.max_in_flight.clamp(1, 10_000)),
             pacing: Pacing::default(),
-            known: Mutex::default(),
+            requests: Mutex::default(),
+            offset: Mutex::default(),
+            contact: AtomicBool::new(false),
+            settings,
         })
     }
 
-    /// Our clock less the service's, in seconds, by the last answer's `Date`.
+    /// Our clock less the service's by its last `Date`, in seconds; `None` before the first.
     pub fn clock_offset(&self) -> Option<i64> {
-        locked(&self.known).clock
+        *locked(&self.offset)
     }
 
-    /// Requests sent for an account's region so far, retries too.
-    pub fn requests(&self, account: &str, region: &str) -> u64 {
-        let key = (account.to_owned(), region.to_owned());
-        locked(&self.known).requests.get(&key).copied().unwrap_or(0)
+    /// Requests sent so far for an account's region, retries too.
+    pub fn requests(&self, account: &AccountId, region: &str) -> u64 {
+        let key = (account.as_str().to_owned(), region.to_owned());
+        locked(&self.requests).get(&key).copied().unwrap_or(0)
     }
 
-    /// Keeps the host that DescribeRegions gives for a region; `false` where it is not one that may
-    /// get our signature.
-    pub fn learn_host(&self, region: &str, host: &str) -> bool {
-        if host.is_empty() || self.settings.network == super::Network::Vpc {
-            return true;
-        }
-        if !endpoint::plausible_ecs_host(host) {
-            return false;
-        }
-        locked(&self.known)
-            .hosts
-            .insert(region.to_owned(), host.to_owned());
-        true
-    }
-
-    /// Asks who we are. The answer's account is filled in.
-    ///
-    /// # Errors
-    /// No answer, or the keys are wrong.
-    pub async fn caller_identity(&self) -> Result<(Identity, RawAnswer), Box<CallFailure>> {
+    /// Who we are, by GetCallerIdentity, which needs no permission.
+    pub async fn caller_identity(&self) -> Result<Answer<Identity>, Box<CallFailure>> {
         let request = Request {
             service: Service::Sts,
             action: "GetCallerIdentity".to_owned(),
-            account: AccountId::new(""),
+            account: AccountId::from(""),
             region: String::new(),
+            host: None,
             params: BTreeMap::new(),
             effect: Effect::Read,
         };
-        let mut answer = self.call(&request).await?;
-        match super::wire::identity(&answer.raw.body) {
-            Ok(identity) => {
-                answer.raw.account = identity.account.clone();
-                Ok((identity, answer.raw))
-            }
-            Err(why) => Err(self.bad_answer(&request, answer, &why.to_string())),
+        let decode = |body: &Bytes| wire::identity(body);
+        let mut answer = self.call(&request, decode).await?;
+        for raw in &mut answer.raws {
+            raw.account = answer.value.account.clone();
         }
+        Ok(answer)
     }
 
-    /// Asks for a change of ECS.
-    ///
-    /// # Errors
-    /// `fate` of the failure says whether it can have been carried out.
-    pub async fn change(&self, change: &ChangeRequest) -> Result<RawAnswer, Box<CallFailure>> {
-        let request = Request {
-            service: Service::Ecs,
-            action: change.action.clone(),
-            account: change.account.clone(),
-            region: change.region.as_str().to_owned(),
-            params: change.params.clone(),
-            effect: Effect::Change,
-        };
-        self.call(&request).await.map(|answer| answer.raw)
+    /// Whether a host that the service named for a region would be called.
+    pub fn takes_host(&self, host: &str) -> bool {
+        self.base.is_some()
+            || self.settings.network == super::settings::Network::Vpc
+            || endpoint::plausible_ecs_host(host)
     }
 
-    /// A failure for an answer that came and cannot be understood.
-    pub fn bad_answer(&self, request: &Request, answer: Answer, why: &str) -> Box<CallFailure> {
-        let raw = &answer.raw;
-        Box::new(CallFailure {
-            kind: Kind::BadAnswer,
-            fate: Fate::Unknown,
-            code: "bad-answer".to_owned(),
-            message: format!("the answer is not one of this action: {why}"),
-            request_id: raw.request_id.clone(),
-            action: request.action.clone(),
-            ram_prefix: request.service.ram_prefix(),
-            account: request.account.clone(),
-            region: request.region.clone(),
-            host: self.host_of(request),
-            status: Some(raw.status),
-            attempts: 1,
-            advice: None,
-            answers: answer.into_answers(),
-        })
-    }
-
-    fn host_of(&self, request: &Request) -> String {
-        if request.service == Service::Ecs
-            && let Some(known) = locked(&self.known).hosts.get(&request.region)
-        {
-            return known.clone();
-        }
-        host(&self.settings, request.service, &request.region)
-    }
-
-    /// Makes a call, retried as `docs/calls.md` tells.
-    ///
-    /// # Errors
-    /// It failed for good; every answer on the way is in the failure.
-    pub async fn call(&self, request: &Request) -> Result<Answer, Box<CallFailure>> {
-        let region = &request.region;
-        let pace = self
-            .pacing
-            .of(request.account.as_str(), region, &request.action);
-        let host = self.host_of(request);
-        let mut course = Course {
-            begun: Instant::now(),
-            attempts: 0,
-            answers: Vec::new(),
-            silent_since: None,
-            silences: 0,
-            throttled_since: None,
-            refusals: 0,
-            bad: 0,
-            nonces: 0,
-            string_to_sign: String::new(),
-        };
+    /// The call's answer, read by `decode`. Retries are as `docs/calls.md` says; an answer that
+    /// `decode` cannot read is asked for again where the call is a read.
+    pub async fn call<T>(
+        &self,
+        request: &Request,
+        decode: impl Fn(&Bytes) -> Result<T, wire::BadAnswer>,
+    ) -> Result<Answer<T>, Box<CallFailure>> {
+        let mut course = Course::new(self, request);
         loop {
-            pace.turn().await;
-            let sent_at = Instant::now();
-            let outcome = {
-                // Closed never: the semaphore lives as long as the client.
-                let _permit = self.permits.acquire().await;
-                self.attempt(request, &host, &mut course).await
+            course.pace.turn().await;
+            let within = course.time_left();
+            let date = Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
+            let nonce = match nonce() {
+                Ok(nonce) => nonce,
+                Err(error) => return Err(course.fail(Trouble::local(error.to_string()))),
             };
-            match outcome {
-                Ok(reply) => {
-                    pace.heard();
-                    course.silent_since = None;
-                    if let Some(answer) = self
-                        .heed(request, &host, &pace, sent_at, reply, &mut course)
-                        .await?
-                    {
-                        return Ok(answer);
+            let signed = sign::sign(
+                self.settings.signature,
+                &sign::Unsigned {
+                    host: &course.host,
+                    action: &request.action,
+                    version: request.service.version(),
+                    params: &request.params,
+                    date: &date,
+                    nonce: &nonce,
+                },
+                &self.credentials.key(),
+            );
+            let url = match reqwest::Url::parse(&format!("{}/?{}", course.base, signed.query)) {
+                Ok(url) => url,
+                Err(error) => return Err(course.fail(Trouble::local(error.to_string()))),
+            };
+            // The semaphore is never closed; without a permit the call just goes out.
+            let permit = self.in_flight.acquire().await;
+            course.attempts = course.attempts.saturating_add(1);
+            self.count(request);
+            let sent = Instant::now();
+            let limits = &self.settings.limits;
+            let heard = send::send(&self.http, url, &signed.headers, limits, within).await;
+            drop(permit);
+            let trouble = match heard {
+                Err(unheard) => Box::new(course.unheard(&unheard)),
+                Ok(heard) => {
+                    self.contact.store(true, Ordering::Relaxed);
+                    match self.weigh(&mut course, heard, &signed.string_to_sign, &decode) {
+                        Ok(value) => {
+                            course.pace.answered(limits);
+                            return Ok(Answer {
+                                value,
+                                raws: course.raws,
+                            });
+                        }
+                        Err(trouble) => trouble,
                     }
                 }
-                Err(trouble) => {
-                    self.endure(request, &host, &pace, sent_at, &trouble, &mut course)
-                        .await?;
-                }
-            }
-        }
-    }
-
-    async fn attempt(
-        &self,
-        request: &Request,
-        host: &str,
-        course: &mut Course,
-    ) -> Result<Reply, Trouble> {
-        let (base, authority) = self.sender.target(&self.settings, host);
-        let date = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        let nonce = nonce().map_err(|why| Trouble {
-            code: "no-random-numbers",
-            message: why,
-            sent: false,
-            connect: false,
-        })?;
-        let unsigned = Unsigned {
-            host: &authority,
-            action: &request.action,
-            version: request.service.version(),
-            params: &request.params,
-            date: &date,
-            nonce: &nonce,
-        };
-        let signed = sign::sign(self.settings.signature, &unsigned, &self.credentials.key());
-        course.attempts = course.attempts.saturating_add(1);
-        course.string_to_sign.clone_from(&signed.string_to_sign);
-        {
-            let mut known = locked(&self.known);
-            let key = (request.account.as_str().to_owned(), request.region.clone());
-            let count = known.requests.entry(key).or_default();
-            *count = count.saturating_add(1);
-        }
-        let left = self.budget_left(course);
-        self.sender.send(&base, signed, left).await
-    }
-
-    /// How long one attempt may stay silent: never beyond what the call has left.
-    fn budget_left(&self, course: &Course) -> Duration {
-        let limits = &self.settings.limits;
-        let used = course
-            .silent_since
-            .map(|since| since.elapsed())
-            .unwrap_or_default();
-        limits
-            .whole_call
-            .min(limits.silence_budget.saturating_sub(used))
-            .max(Duration::from_millis(100))
-    }
-
-    /// An answer came: the one asked for, or a reason to wait (`Ok(None)`), or to stop.
-    async fn heed(
-        &self,
-        request: &Request,
-        host: &str,
-        pace: &Pace,
-        sent_at: Instant,
-        reply: Reply,
-        course: &mut Course,
-    ) -> Result<Option<Answer>, Box<CallFailure>> {
-        let limits = &self.settings.limits;
-        let now = Utc::now();
-        let offset = self.note_clock(reply.date, now);
-        let said = envelope(&reply.body);
-        let raw = RawAnswer {
-            time: now,
-            account: request.account.clone(),
-            region: request.region.clone(),
-            action: request.action.clone(),
-            params: request.params.clone(),
-            status: reply.status,
-            request_id: said.request_id.clone(),
-            body: reply.body,
-        };
-        let fail = |kind,
-                    fate,
-                    code: &str,
-                    message: String,
-                    advice: Option<String>,
-                    course: &mut Course,
-                    raw: RawAnswer| {
-            let status = Some(raw.status);
-            course.answers.push(raw);
-            self.failure(
-                request,
-                host,
-                kind,
-                fate,
-                code,
-                message,
-                &said.request_id,
-                status,
-                advice,
-                course,
-            )
-        };
-        if offset.is_some_and(|offset| offset.unsigned_abs() > limits.clock.as_secs()) {
-            let advice = clock_advice(offset, limits.clock.as_secs());
-            let kind = Kind::Clock {
-                offset_seconds: offset,
             };
-            let code = if said.code.is_empty() {
-                "clock".to_owned()
-            } else {
-                said.code.clone()
-            };
-            let fate = if (200..300).contains(&raw.status) {
-                Fate::Unknown
-            } else {
-                Fate::Refused
-            };
-            return Err(fail(
-                kind,
-                fate,
-                &code,
-                "the clocks disagree".to_owned(),
-                Some(advice),
-                course,
-                raw,
-            ));
-        }
-        if (200..300).contains(&raw.status) {
-            if said.is_object {
-                pace.answered(limits);
-                return Ok(Some(Answer {
-                    raw,
-                    earlier: std::mem::take(&mut course.answers),
-                }));
-            }
-            let message = format!("the answer is not JSON: {}", beginning(&raw.body));
-            course.bad = course.bad.saturating_add(1);
-            if request.effect == Effect::Change || course.bad > limits.bad_answers {
-                return Err(fail(
-                    Kind::BadAnswer,
-                    Fate::Unknown,
-                    "bad-answer",
-                    message,
-                    None,
-                    course,
-                    raw,
-                ));
-            }
-            course.answers.push(raw);
-            self.pause(
-                limits.silence_first_wait,
-                limits.silence_longest_wait,
-                course.bad,
-            )
-            .await;
-            return Ok(None);
-        }
-        let code = if said.code.is_empty() {
-            format!("http-{}", raw.status)
-        } else {
-            said.code.clone()
-        };
-        let message = if said.message.is_empty() {
-            beginning(&raw.body)
-        } else {
-            said.message.clone()
-        };
-        match react(raw.status, &said.code) {
-            Reaction::Throttled => {
-                course.refusals = course.refusals.saturating_add(1);
-                pace.refused(sent_at, limits);
-                let since = *course.throttled_since.get_or_insert(sent_at);
-                let asked = asked_wait(
-                    reply.acs_retry_after.as_deref(),
-                    reply.retry_after.as_deref(),
-                    limits,
-                );
-                let service_ms = reply
-                    .date
-                    .map_or_else(|| now.timestamp_millis(), |d| d.timestamp_millis());
-                let wait = throttle_wait(
-                    course.refusals,
-                    asked,
-                    u64::try_from(service_ms).unwrap_or(0),
-                    limits,
-                    random(),
-                );
-                if pace.is_hopeless()
-                    || since.elapsed().saturating_add(wait) > limits.throttle_budget
-                {
-                    pace.give_up();
-                    let told = format!(
-                        "throttled for {} s, {} attempts: {message}",
-                        since.elapsed().as_secs(),
-                        course.attempts
+            match course.next(&trouble, sent) {
+                Some(wait) => {
+                    tracing::debug!(
+                        action = %request.action, region = %request.region, code = %trouble.code,
+                        wait_ms = wait.as_millis(), attempts = course.attempts, "sending again"
                     );
-                    let advice = "run at a quieter time, or ask for a higher quota in Quota Center"
-                        .to_owned();
-                    return Err(fail(
-                        Kind::Throttled,
-                        Fate::Refused,
-                        &code,
-                        told,
-                        Some(advice),
-                        course,
-                        raw,
-                    ));
+                    sleep(wait).await;
+                    course.waited(&trouble, sent.elapsed());
                 }
-                course.answers.push(raw);
-                if course.refusals >= limits.throttle_patience {
-                    pace.block(since, Instant::now() + wait);
-                }
-                tokio::time::sleep(wait).await;
-                Ok(None)
-            }
-            Reaction::Unwell { kind, refused } => {
-                let fate = if refused {
-                    Fate::Refused
-                } else {
-                    Fate::Unknown
-                };
-                let since = *course.silent_since.get_or_insert(sent_at);
-                course.silences = course.silences.saturating_add(1);
-                let over = since.elapsed() >= limits.silence_budget;
-                // Unwell services answer: eight tries are the better part of a minute of back-off.
-                if request.effect == Effect::Change || over || course.silences > 8 {
-                    return Err(fail(kind, fate, &code, message, None, course, raw));
-                }
-                course.answers.push(raw);
-                self.pause(
-                    limits.silence_first_wait,
-                    limits.silence_longest_wait,
-                    course.silences,
-                )
-                .await;
-                // Keep counting from the first one.
-                course.silent_since = Some(since);
-                Ok(None)
-            }
-            Reaction::NonceUsed => {
-                course.nonces = course.nonces.saturating_add(1);
-                if request.effect == Effect::Change || course.nonces > 3 {
-                    return Err(fail(
-                        Kind::Service,
-                        Fate::Unknown,
-                        &code,
-                        message,
-                        None,
-                        course,
-                        raw,
-                    ));
-                }
-                course.answers.push(raw);
-                Ok(None)
-            }
-            Reaction::Fatal(kind) => {
-                let advice = match kind {
-                    Kind::Clock { .. } => Some(clock_advice(offset, limits.clock.as_secs())),
-                    Kind::Credentials => {
-                        Some(credentials_advice(&code, &message, &course.string_to_sign))
-                    }
-                    Kind::Forbidden => Some(format!(
-                        "grant this identity the RAM action {}:{}",
-                        request.service.ram_prefix(),
-                        request.action
-                    )),
-                    _ => None,
-                };
-                let kind = match kind {
-                    Kind::Clock { .. } => Kind::Clock {
-                        offset_seconds: offset,
-                    },
-                    other => other,
-                };
-                // Of what another host answered, nobody knows what it means.
-                let fate = if kind == Kind::BadAnswer {
-                    Fate::Unknown
-                } else {
-                    Fate::Refused
-                };
-                Err(fail(kind, fate, &code, message, advice, course, raw))
+                None => return Err(course.fail(*trouble)),
             }
         }
     }
 
-    /// No answer came: wait for another attempt (`Ok`), or stop.
-    async fn endure(
+    fn count(&self, request: &Request) {
+        let key = (request.account.as_str().to_owned(), request.region.clone());
+        let mut requests = locked(&self.requests);
+        let count = requests.entry(key).or_insert(0);
+        *count = count.saturating_add(1);
+    }
+
+    /// What an answer amounts to; it is kept whatever it is.
+    fn weigh<T>(
         &self,
-        request: &Request,
-        host: &str,
-        pace: &Pace,
-        sent_at: Instant,
-        trouble: &Trouble,
-        course: &mut Course,
-    ) -> Result<(), Box<CallFailure>> {
-        let limits = &self.settings.limits;
-        let since = *course.silent_since.get_or_insert(sent_at);
-        course.silences = course.silences.saturating_add(1);
-        let contacted = locked(&self.known).contacted;
-        let budget = if trouble.connect && !contacted {
-            limits.first_contact
-        } else {
-            limits.silence_budget
-        };
-        let over = since.elapsed() >= budget || pace.is_silent();
-        if over || !may_resend(request.effect, trouble.sent) {
-            if over {
-                pace.give_up_silent();
-            }
-            let kind = if trouble.connect {
-                Kind::Connect
-            } else {
-                Kind::Silent
-            };
-            let fate = if trouble.sent {
-                Fate::Unknown
-            } else {
-                Fate::NotSent
-            };
-            let advice = trouble.connect.then(|| {
-                "check the endpoint, the network, the proxy (HTTPS_PROXY, NO_PROXY) and the roots (SSL_CERT_FILE)".to_owned()
-            });
-            return Err(self.failure(
-                request,
-                host,
-                kind,
-                fate,
-                trouble.code,
-                trouble.message.clone(),
-                "",
-                None,
-                advice,
-                course,
-            ));
-        }
-        self.pause(
-            limits.silence_first_wait,
-            limits.silence_longest_wait,
-            course.silences,
-        )
-        .await;
-        Ok(())
-    }
-
-    async fn pause(&self, first: Duration, longest: Duration, tries: u32) {
-        tokio::time::sleep(backoff(first, longest, tries.saturating_sub(1), random())).await;
-    }
-
-    fn note_clock(&self, date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<i64> {
-        let mut known = locked(&self.known);
-        known.contacted = true;
-        let offset = date.map(|date| now.signed_duration_since(date).num_seconds());
+        course: &mut Course<'_>,
+        heard: Heard,
+        string_to_sign: &str,
+        decode: &impl Fn(&Bytes) -> Result<T, wire::BadAnswer>,
+    ) -> Result<T, Box<Trouble>> {
+        let now = Utc::now();
+        let offset = heard.date.map(|date| now.timestamp() - date);
         if offset.is_some() {
-            known.clock = offset;
+            *locked(&self.offset) = offset;
         }
-        offset
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all that a person needs to know of a failure"
-    )]
-    fn failure(
-        &self,
-        request: &Request,
-        host: &str,
-        kind: Kind,
-        fate: Fate,
-        code: &str,
-        message: String,
-        request_id: &str,
-        status: Option<u16>,
-        advice: Option<String>,
-        course: &mut Course,
-    ) -> Box<CallFailure> {
-        let (_, authority) = self.sender.target(&self.settings, host);
-        tracing::debug!(action = %request.action, region = %request.region, code, elapsed = ?course.begun.elapsed(), "given up");
-        Box::new(CallFailure {
-            kind,
-            fate,
-            code: code.to_owned(),
-            message,
-            request_id: request_id.to_owned(),
-            action: request.action.clone(),
-            ram_prefix: request.service.ram_prefix(),
-            account: request.account.clone(),
-            region: request.region.clone(),
-            host: authority,
-            status,
-            attempts: course.attempts,
-            advice,
-            answers: std::mem::take(&mut course.answers),
-        })
+        let success = (200..300).contains(&heard.status);
+        let body = if success {
+            heard.body
+        } else {
+            scrubbed(heard.body, &self.credentials)
+        };
+        let envelope = answer::envelope(&body);
+        course.raws.push(RawAnswer {
+            time: now,
+            account: course.request.account.clone(),
+            region: course.request.region.clone(),
+            action: course.request.action.clone(),
+            params: course.request.params.clone(),
+            status: heard.status,
+            request_id: envelope.request_id.clone(),
+            body: body.clone(),
+        });
+        let asked = retry::asked_wait(
+            heard.acs_retry_after.as_deref(),
+            heard.retry_after.as_deref(),
+            &self.settings.limits,
+        );
+        let allowed = self.settings.limits.clock.as_secs();
+        let mut trouble = Box::new(Trouble {
+            reaction: Reaction::Fatal(Kind::BadAnswer),
+            fate: Fate::Unknown,
+            code: envelope.code.clone(),
+            message: envelope.message.clone(),
+            request_id: envelope.request_id.clone(),
+            status: Some(heard.status),
+            advice: None,
+            asked,
+            first_contact: false,
+            resend: false,
+            unreadable: false,
+        });
+        if offset.is_some_and(|offset| offset.unsigned_abs() > allowed)
+            && !(success && course.request.effect == Effect::Change)
+        {
+            trouble.clock(offset, allowed, success);
+            return Err(trouble);
+        }
+        if success {
+            let read = if envelope.is_object {
+                decode(&body).map_err(|error| error.to_string())
+            } else {
+                Err(format!("not a JSON object: {}", answer::beginning(&body)))
+            };
+            return read.map_err(|message| {
+                trouble.unreadable(message);
+                trouble
+            });
+        }
+        trouble.react(&envelope, &body, course.request, string_to_sign);
+        if let Reaction::Fatal(Kind::Clock { .. }) = trouble.reaction {
+            trouble.clock(offset, allowed, false);
+        }
+        Err(trouble)
     }
 }
 
-fn nonce() -> Result<String, String> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|why| format!("no random numbers: {why}"))?;
+impl Client {
+    /// Scheme and authority to send to, and the `Host` that is signed.
+    pub(super) fn place(&self, request: &Request) -> (String, String) {
+        if let Some(base) = &self.base {
+            let host = base
+                .split_once("://")
+                .map_or(base.as_str(), |(_, host)| host);
+            return (base.clone(), host.to_owned());
+        }
+        let named = request.host.as_deref().filter(|host| {
+            self.settings.network == super::settings::Network::Public
+                && request.service == Service::Ecs
+                && endpoint::plausible_ecs_host(host)
+        });
+        let host = match named {
+            Some(host) => host.to_owned(),
+            None => endpoint::host(&self.settings, request.service, &request.region),
+        };
+        (format!("https://{host}"), host)
+    }
+}
+
+/// Scheme, host and port of a configured endpoint, as the `Host` header will have them.
+fn base_url(text: &str) -> Result<String, ClientError> {
+    let wrong = || ClientError::Endpoint(text.to_owned());
+    let full = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("https://{text}")
+    };
+    let url = reqwest::Url::parse(&full).map_err(|_| wrong())?;
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let host = url.host_str().filter(|host| !host.is_empty());
+    match (url.scheme(), host, bare) {
+        (scheme @ ("http" | "https"), Some(host), true) => Ok(match url.port() {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        }),
+        _ => Err(wrong()),
+    }
+}
+
+/// 32 hexadecimal digits.
+fn nonce() -> Result<String, getrandom::Error> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)?;
     Ok(sign::encode::hex(&bytes))
 }
 
-/// Evenly spread; only for jitter, so that no randomness is no failure.
-fn random() -> u64 {
-    let mut bytes = [0u8; 8];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes),
-        Err(_) => u64::MAX / 2,
+/// An error's body without our token and secret: with version 1 the service repeats the string to
+/// sign, and the token is in it.
+fn scrubbed(body: Bytes, credentials: &Credentials) -> Bytes {
+    let key = credentials.key();
+    let Ok(text) = std::str::from_utf8(&body) else {
+        return body;
+    };
+    let mut clean: Option<String> = None;
+    for secret in [Some(key.secret), key.token].into_iter().flatten() {
+        let once = sign::encode::encoded(secret);
+        let twice = sign::encode::encoded(&once);
+        let slashed = secret.replace('/', "\\/");
+        for form in [secret, &once, &twice, &slashed] {
+            let now = clean.as_deref().unwrap_or(text);
+            if now.contains(form) {
+                clean = Some(now.replace(form, "***"));
+            }
+        }
+    }
+    match clean {
+        Some(clean) => Bytes::from(clean),
+        None => body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        let base = |text: &str| base_url(text).ok();
+        assert_eq!(
+            base("http://127.0.0.1:8080").as_deref(),
+            Some("http://127.0.0.1:8080")
+        );
+        assert_eq!(
+            base("http://127.0.0.1:8080/").as_deref(),
+            Some("http://127.0.0.1:8080")
+        );
+        assert_eq!(
+            base("ecs.example:443").as_deref(),
+            Some("https://ecs.example")
+        );
+        for bad in [
+            "",
+            "ftp://a",
+            "http://",
+            "http://a/b",
+            "http://u:p@a",
+            "http://a?b=c",
+        ] {
+            assert_eq!(base(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn errors_do_not_keep_secrets() {
+        let credentials = Credentials::new("id", "se/cret", Some("to+k/en")).expect("keys");
+        let body = Bytes::from_static(b"to+k/en to%2Bk%2Fen to%252Bk%252Fen to+k\\/en se/cret");
+        assert_eq!(
+            scrubbed(body, &credentials).as_ref(),
+            b"*** *** *** *** ***"
+        );
     }
 }

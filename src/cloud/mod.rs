@@ -6,6 +6,7 @@
 mod answer;
 pub mod call;
 pub mod collect;
+mod course;
 pub mod credentials;
 mod endpoint;
 pub mod failure;
@@ -16,8 +17,8 @@ pub mod settings;
 pub mod sign;
 pub mod wire;
 
-pub use call::{Answer, ChangeRequest, Client, Effect, Request};
-pub use collect::{collect, read_group};
+pub use call::{Answer, Client, Effect};
+pub use collect::{Unread, collect, read_group};
 pub use endpoint::Service;
 pub use failure::{CallFailure, Fate, Kind};
 pub use settings::{Limits, Network, Settings, Site};

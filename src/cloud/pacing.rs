@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// All paces of a client.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Pacing {
     paces: Mutex<BTreeMap<(String, String, String), Arc<Pace>>>,
 }
@@ -24,12 +24,12 @@ impl Pacing {
 }
 
 /// One pace.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Pace {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// Gap between two calls; zero: none.
     gap: Duration,
@@ -82,7 +82,7 @@ impl Pace {
     /// A call sent at `sent` was throttled.
     pub fn refused(&self, sent: Instant, limits: &Limits) {
         let mut state = locked(&self.state);
-        if state.slowed.is_some_and(|slowed| sent < slowed) {
+        if state.slowed.is_some_and(|slowed| sent <= slowed) {
             return;
         }
         let doubled = state.gap.saturating_mul(2);
@@ -112,7 +112,7 @@ impl Pace {
         }
     }
 
-    /// A call was answered, by whatever.
+    /// A call was answered, if only by a refusal.
     pub fn heard(&self) {
         locked(&self.state).silent = false;
     }
@@ -172,6 +172,7 @@ mod tests {
         pace.refused(sent, &limits);
         assert_eq!(pace.gap(), limits.pace_first);
         for _ in 0..10 {
+            tokio::time::advance(Duration::from_millis(1)).await;
             pace.refused(Instant::now(), &limits);
         }
         assert_eq!(pace.gap(), limits.pace_slowest);

@@ -1,174 +1,173 @@
-//! One attempt over HTTP: bounded in time and size.
+//! One attempt over HTTP: bounded in time and in bytes, and told apart by what was not heard.
 
-use super::call::NewClientError;
-use super::settings::Settings;
-use super::sign::Signed;
+use super::settings::Limits;
 use bytes::{Bytes, BytesMut};
-use chrono::{DateTime, Utc};
 use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// Sends.
-#[derive(Debug)]
-pub(super) struct Sender {
-    http: reqwest::Client,
-    first_byte: Duration,
-    body: usize,
-}
-
-/// What came back.
-#[derive(Debug)]
-pub(super) struct Reply {
+/// The answer to one attempt.
+pub(super) struct Heard {
     pub(super) status: u16,
-    pub(super) date: Option<DateTime<Utc>>,
+    /// `Date`, as seconds since 1970.
+    pub(super) date: Option<i64>,
+    /// `x-acs-retry-after`
     pub(super) acs_retry_after: Option<String>,
+    /// `Retry-After`
     pub(super) retry_after: Option<String>,
     pub(super) body: Bytes,
 }
 
-/// Nothing that could be used came back.
-#[derive(Debug)]
-pub(super) struct Trouble {
+/// An attempt without an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Unheard {
+    /// Ours, lower case.
     pub(super) code: &'static str,
+    /// What happened.
     pub(super) message: String,
-    /// Whether the request can have left this machine.
+    /// Whether it may have reached the service.
     pub(super) sent: bool,
-    /// No connection could be made.
-    pub(super) connect: bool,
+    /// Whether another attempt can end otherwise.
+    pub(super) transient: bool,
 }
 
-impl Sender {
-    pub(super) fn new(settings: &Settings) -> Result<Self, NewClientError> {
-        // The one crypto provider of the program; a second installation is no news.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let limits = &settings.limits;
-        let http = reqwest::Client::builder()
-            .connect_timeout(limits.connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("sgwarden/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(settings.max_in_flight)
-            .tcp_nodelay(true)
-            .build()?;
-        Ok(Self {
-            http,
-            first_byte: limits.first_byte,
-            body: limits.body,
-        })
-    }
+/// The one HTTP client: no redirects (they would take a signature elsewhere), no retries of its own.
+pub(super) fn http_client(limits: &Limits) -> Result<reqwest::Client, reqwest::Error> {
+    // The one crypto provider; a second client finds it installed, which is the only error there is.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("sgwarden/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(limits.connect)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .pool_idle_timeout(Duration::from_secs(20))
+        .build()
+}
 
-    /// The URL's beginning, and the host as it is signed: the configured endpoint takes all.
-    pub(super) fn target(&self, settings: &Settings, host: &str) -> (String, String) {
-        match &settings.endpoint {
-            None => (format!("https://{host}"), host.to_owned()),
-            Some(url) => {
-                let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-                (url.clone(), authority.to_owned())
-            }
-        }
+/// Sends and reads, within `within` at most.
+pub(super) async fn send(
+    http: &reqwest::Client,
+    url: reqwest::Url,
+    headers: &[(&'static str, String)],
+    limits: &Limits,
+    within: Duration,
+) -> Result<Heard, Unheard> {
+    let end = Instant::now() + within.min(limits.whole_call);
+    let mut request = http.post(url).body(Bytes::new());
+    for (name, value) in headers {
+        request = request.header(*name, value);
     }
-
-    pub(super) async fn send(
-        &self,
-        base: &str,
-        signed: Signed,
-        whole: Duration,
-    ) -> Result<Reply, Trouble> {
-        let url = format!("{base}/?{}", signed.query);
-        let mut request = self.http.post(url).header("content-length", "0");
-        for (name, value) in signed.headers {
-            request = request.header(name, value);
+    let first_byte = limits.first_byte.min(within);
+    let mut response = match timeout(first_byte, request.send()).await {
+        Err(_) => {
+            return Err(Unheard {
+                code: "timeout",
+                message: format!("no answer within {}", seconds(first_byte)),
+                sent: true,
+                transient: true,
+            });
         }
-        let silent = |what: &str| Trouble {
-            code: "timeout",
-            message: format!("no answer: {what}"),
-            sent: true,
-            connect: false,
-        };
-        let first = self.first_byte.min(whole);
-        let begun = tokio::time::Instant::now();
-        let mut response = match tokio::time::timeout(first, request.send()).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(why)) => return Err(trouble(&why)),
+        Ok(Err(error)) => return Err(unheard(&error)),
+        Ok(Ok(response)) => response,
+    };
+    let header = |name: &str| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let date = header("date")
+        .and_then(|text| chrono::DateTime::parse_from_rfc2822(&text).ok())
+        .map(|date| date.timestamp());
+    let acs_retry_after = header("x-acs-retry-after");
+    let retry_after = header("retry-after");
+    let status = response.status().as_u16();
+    let mut body = BytesMut::new();
+    loop {
+        match timeout_at(end, response.chunk()).await {
             Err(_) => {
-                return Err(silent(&format!(
-                    "nothing within {:.1} s",
-                    first.as_secs_f32()
-                )));
+                return Err(Unheard {
+                    code: "timeout",
+                    message: format!(
+                        "the answer was not complete within {}",
+                        seconds(within.min(limits.whole_call))
+                    ),
+                    sent: true,
+                    transient: true,
+                });
             }
-        };
-        let header = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
-        let mut reply = Reply {
-            status: response.status().as_u16(),
-            date: header("date").and_then(|date| {
-                DateTime::parse_from_rfc2822(&date)
-                    .ok()
-                    .map(|date| date.to_utc())
-            }),
-            acs_retry_after: header("x-acs-retry-after"),
-            retry_after: header("retry-after"),
-            body: Bytes::new(),
-        };
-        let mut body = BytesMut::new();
-        loop {
-            let left = whole.saturating_sub(begun.elapsed());
-            match tokio::time::timeout(left, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => {
-                    if body.len().saturating_add(chunk.len()) > self.body {
-                        return Err(Trouble {
-                            code: "too-large",
-                            message: format!("the answer is larger than {} bytes", self.body),
-                            sent: true,
-                            connect: false,
-                        });
-                    }
-                    body.extend_from_slice(&chunk);
+            Ok(Err(error)) => return Err(unheard(&error)),
+            Ok(Ok(None)) => break,
+            Ok(Ok(Some(chunk))) => {
+                if body.len() + chunk.len() > limits.body {
+                    return Err(Unheard {
+                        code: "too-large",
+                        message: format!("the answer is larger than {} bytes", limits.body),
+                        sent: true,
+                        transient: false,
+                    });
                 }
-                Ok(Ok(None)) => break,
-                Ok(Err(why)) => {
-                    let mut trouble = trouble(&why);
-                    trouble.sent = true;
-                    trouble.connect = false;
-                    return Err(trouble);
-                }
-                Err(_) => return Err(silent("it broke off in the middle")),
+                body.extend_from_slice(&chunk);
             }
         }
-        reply.body = body.freeze();
-        Ok(reply)
     }
+    Ok(Heard {
+        status,
+        date,
+        acs_retry_after,
+        retry_after,
+        body: body.freeze(),
+    })
 }
 
-fn trouble(why: &reqwest::Error) -> Trouble {
-    let connect = why.is_connect();
-    let mut message = if connect {
-        "cannot connect"
-    } else {
-        "the connection broke"
-    }
-    .to_owned();
-    let mut source = std::error::Error::source(why);
-    while let Some(cause) = source {
-        // The URL has our query in it, and with version 1 the key's id: causes only.
-        let text = cause.to_string();
-        if !message.contains(&text) {
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn unheard(error: &reqwest::Error) -> Unheard {
+    // The URL is left out of the text: with version 1 it holds the signature.
+    let mut message = String::new();
+    let mut link: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(cause) = link {
+        if !message.is_empty() {
             message.push_str(": ");
-            message.push_str(&text);
         }
-        source = cause.source();
+        message.push_str(&cause.to_string());
+        link = cause.source();
     }
-    Trouble {
-        code: if connect {
-            "connect"
+    if message.is_empty() {
+        message.push_str(if error.is_timeout() {
+            "timed out"
+        } else {
+            "no answer"
+        });
+    }
+    if error.is_connect() {
+        let certificate = message.contains("invalid peer certificate");
+        return Unheard {
+            code: if certificate {
+                "certificate"
+            } else {
+                "connect"
+            },
+            message: format!("no connection: {message}"),
+            sent: false,
+            transient: !certificate,
+        };
+    }
+    if error.is_builder() {
+        return Unheard {
+            code: "request",
+            message: format!("the request cannot be made: {message}"),
+            sent: false,
+            transient: false,
+        };
+    }
+    Unheard {
+        code: if error.is_timeout() {
+            "timeout"
         } else {
             "broken-connection"
         },
-        message,
-        sent: !connect,
-        connect,
+        message: format!("the connection broke: {message}"),
+        sent: true,
+        transient: true,
     }
 }

@@ -121,8 +121,8 @@ impl Internet {
     /// `count` as a share of the family's whole internet, four digits, rounded down; for display.
     pub fn share_text(&self, family: Family, count: u128) -> String {
         // Twenty bits less keep the product below 2^128: the whole of IPv6 is below 2^125.
-        let whole = (self.whole_count(family) >> 10).max(1);
-        let share = (count >> 10).saturating_mul(10_000) / whole;
+        let whole = (self.whole_count(family) >> 20).max(1);
+        let share = (count >> 20).saturating_mul(10_000) / whole;
         let share = share.min(10_000);
         format!("{}.{:04}", share / 10_000, share % 10_000)
     }

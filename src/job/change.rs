@@ -140,11 +140,12 @@ impl<'a> Changing<'a> {
             action: "StartConfigRuleEvaluation".to_owned(),
             account: self.begun.identity.account.clone(),
             region: String::new(),
+            host: None,
             params: BTreeMap::from([("ConfigRuleId".to_owned(), rule.to_owned())]),
             effect: Effect::Change,
         };
-        let answers = match self.tools.client.call(&request).await {
-            Ok(answer) => answer.into_answers(),
+        let answers = match self.tools.client.call(&request, |_| Ok(())).await {
+            Ok(answer) => answer.raws,
             Err(failure) => {
                 tracing::warn!(%failure, "Cloud Config was not asked again");
                 failure.answers
@@ -502,7 +503,7 @@ async fn sealed(
         let coverage = regions
             .entry(region.clone())
             .or_insert_with(|| RegionCoverage::new(account.clone(), region.clone()));
-        coverage.requests = tools.client.requests(account.as_str(), region.as_str());
+        coverage.requests = tools.client.requests(account, region.as_str());
     }
     for (region, error) in errors {
         let coverage = regions
@@ -665,10 +666,9 @@ async fn put_back(
                 changing.held.push(hold(HoldReason::NoUndo, gone));
                 continue;
             }
-            Err(mut failure) => {
-                let answers = std::mem::take(&mut failure.answers);
-                changing.begun.spool.answers(&answers)?;
-                errors.insert(first.region.clone(), failure.error());
+            Err(unread) => {
+                changing.begun.spool.answers(&unread.answers)?;
+                errors.insert(first.region.clone(), unread.error);
                 continue;
             }
         };

@@ -40,8 +40,6 @@ pub(super) struct Reading<'p> {
     excluded: Vec<String>,
     /// Groups whose verdict was withdrawn after it was given.
     doubted: BTreeSet<(String, String, String)>,
-    found: BTreeSet<String>,
-    missing: Vec<String>,
     groups: u64,
 }
 
@@ -52,8 +50,6 @@ pub(super) struct Read {
     pub(super) plan: RemediationPlan,
     pub(super) coverage: Coverage,
     pub(super) doubted: BTreeSet<(String, String, String)>,
-    /// Groups that were named and not found: the run is not complete without them.
-    pub(super) missing: Vec<String>,
     pub(super) groups: u64,
 }
 
@@ -77,8 +73,6 @@ impl<'p> Reading<'p> {
             regions: Vec::new(),
             excluded: Vec::new(),
             doubted: BTreeSet::new(),
-            found: BTreeSet::new(),
-            missing: Vec::new(),
             groups: 0,
         })
     }
@@ -92,13 +86,6 @@ impl<'p> Reading<'p> {
         let mut stream = collect(Arc::clone(&tools.client), request);
         while let Some(event) = stream.recv().await {
             self.take(event, tools)?;
-        }
-        for group in schedule.scope.groups.iter().flatten() {
-            if !self.found.contains(group) {
-                self.missing.push(format!(
-                    "{group} was named and is in no region that was read: check its id and region"
-                ));
-            }
         }
         Ok(())
     }
@@ -128,7 +115,6 @@ impl<'p> Reading<'p> {
                 excluded_groups: self.excluded,
             },
             doubted: self.doubted,
-            missing: self.missing,
             groups: self.groups,
         }
     }
@@ -168,7 +154,6 @@ impl<'p> Reading<'p> {
 
     fn judge(&mut self, group: &GroupReading) -> Result<(), Error> {
         let raw_file = self.spool.answers(&group.answers)?.unwrap_or_default();
-        self.found.insert(group.group.id.clone());
         let mut judged = assess(self.policy, group);
         for (check, verdict) in self.policy.checks.iter().zip(&judged.verdicts) {
             if *verdict == Verdict::Compliant {

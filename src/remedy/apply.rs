@@ -6,13 +6,15 @@ use super::digest::digest;
 use super::plan::GroupPlan;
 use super::said::{said, said_by};
 use super::verify::{Attempt, CallEnd};
+use crate::cloud::call::{Effect, Request};
 use crate::cloud::failure::Fate;
-use crate::cloud::{CallFailure, ChangeRequest as ChangeCall, Client, read_group};
+use crate::cloud::{CallFailure, Client, Service, read_group};
 use crate::model::{Change, ChangeKind, GroupReading, Outcome, RawAnswer};
 use crate::state::journal::{Entry, Journal};
 use crate::state::{self};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most rule ids that one RevokeSecurityGroup takes (API reference, 3.4).
@@ -41,10 +43,9 @@ impl Default for Waits {
 }
 
 /// What it needs.
-#[derive(Debug)]
 pub struct Hands<'a> {
     /// The cloud.
-    pub client: &'a Client,
+    pub client: &'a Arc<Client>,
     /// Where intents go first.
     pub journal: &'a mut Journal,
     /// Number of the last intent.
@@ -149,7 +150,7 @@ impl Hands<'_> {
     }
 
     /// The requests of a plan, or of those of its changes that are left.
-    fn calls(&self, plan: &GroupPlan, left: Option<&BTreeSet<usize>>) -> Vec<ChangeCall> {
+    fn calls(&self, plan: &GroupPlan, left: Option<&BTreeSet<usize>>) -> Vec<Request> {
         let changes: Vec<(usize, _)> = plan
             .changes
             .iter()
@@ -202,24 +203,27 @@ impl Hands<'_> {
         action: &str,
         mut params: BTreeMap<String, String>,
         part: &str,
-    ) -> ChangeCall {
+    ) -> Request {
         // At most 64 ASCII characters, the same for the same call of the same run.
         let token = crate::evidence::format::sha256(
             format!("{} {} {} {part}", self.run, plan.region, plan.group_id).as_bytes(),
         );
         params.insert("ClientToken".to_owned(), token.as_str().to_owned());
-        ChangeCall {
+        Request {
+            service: Service::Ecs,
             account: plan.account.clone(),
-            region: plan.region.clone(),
+            region: plan.region.as_str().to_owned(),
+            host: None,
             action: action.to_owned(),
             params,
+            effect: Effect::Change,
         }
     }
 
     fn intend(
         &mut self,
         plan: &GroupPlan,
-        calls: &[ChangeCall],
+        calls: &[Request],
         out: &mut Applied,
     ) -> Result<(), state::Error> {
         let client_token = calls
@@ -263,13 +267,13 @@ impl Hands<'_> {
         Ok(())
     }
 
-    async fn call(&self, calls: &[ChangeCall], out: &mut Applied) {
+    async fn call(&self, calls: &[Request], out: &mut Applied) {
         let mut end = CallEnd::Answered;
         for call in calls {
-            match self.client.change(call).await {
+            match self.client.call(call, |_| Ok(())).await {
                 Ok(answer) => {
-                    out.attempt.request_id = Some(answer.request_id.clone());
-                    out.after.push(answer);
+                    out.attempt.request_id = answer.raws.last().map(|raw| raw.request_id.clone());
+                    out.after.extend(answer.raws);
                 }
                 Err(mut failure) => {
                     out.after.append(&mut failure.answers);

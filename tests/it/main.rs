@@ -1,5 +1,11 @@
 //! The program as its users meet it, and its engine against an oracle.
 
+mod call;
+mod collect;
+mod credentials;
 mod kit;
 mod oracle;
+mod responder;
 mod semantics;
+mod sign;
+mod wire;

@@ -1,301 +1,261 @@
-//! Pages of groups: followed by token, filtered, doubles noticed.
+//! Every page of a region's DescribeSecurityGroups, as items to work off in order.
 
-use super::{Collector, Gone};
-use crate::cloud::call::{Effect, Request as Call};
-use crate::cloud::endpoint::Service;
-use crate::cloud::failure::CallFailure;
+use super::region::Region;
+use super::{failure_of_ours, scope};
 use crate::cloud::wire::{self, GroupsPage};
-use crate::model::{AccountId, GroupId, RawAnswer, RegionId, SecurityGroup};
-use futures_util::Stream;
-use sha2::Digest as _;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use crate::cloud::{Answer, CallFailure, pacing};
+use crate::model::{CallError, GroupId, RawAnswer, SecurityGroup};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
-/// The largest page (API reference, DescribeSecurityGroups).
-const PAGE: &str = "100";
-/// The most ids of one filter.
-const IDS: usize = 100;
+/// The action.
+pub(super) const ACTION: &str = "DescribeSecurityGroups";
 
-/// One entry of a listing.
-pub(super) enum Listed {
-    Group(SecurityGroup),
+/// Ids in one `SecurityGroupIds`, by the SDK's text.
+const IDS_AT_ONCE: usize = 100;
+
+/// Pages in a row without a new group, after which the service is not believed to end.
+const IDLE_PAGES: u32 = 100;
+
+/// A step of the listing.
+pub(super) enum Item {
+    /// A page arrived.
+    Page {
+        answers: Vec<RawAnswer>,
+        total: Option<u64>,
+        odd: BTreeSet<String>,
+    },
+    /// A group to read; `twice`: the page had it twice with differing content.
+    Read { group: SecurityGroup, twice: bool },
+    /// A group left out by name.
     Excluded(GroupId),
-    /// A group that came before, with differing content.
+    /// A group that was given before, with other content.
     Conflict(SecurityGroup),
-    Broken(Box<CallFailure>),
-    Gone,
+    /// The listing ends here, unfinished.
+    Failed(CallError, Vec<RawAnswer>),
 }
 
-struct State<'c> {
-    collector: &'c Collector,
-    region: &'c RegionId,
-    /// Filters still to be listed; one without ids where every group is wanted.
-    filters: VecDeque<Vec<String>>,
-    filter: Option<Vec<String>>,
+/// What is kept of a group that was listed.
+#[derive(Clone, Copy)]
+struct Seen {
+    content: u64,
+    meant: bool,
+}
+
+/// Where the listing stands.
+pub(super) struct Listing {
+    region: Arc<Region>,
+    /// Filters by id still to ask for; one `None` where every group is meant.
+    filters: VecDeque<Option<String>>,
     token: Option<String>,
+    /// Hashes of the tokens of this filter.
     tokens: HashSet<u128>,
-    waiting: VecDeque<Listed>,
-    seen: HashMap<u128, u64>,
-    over: bool,
+    seen: HashMap<u128, Seen>,
+    idle: u32,
 }
 
-/// The region's groups in scope, page by page.
-pub(super) fn listing<'c>(
-    collector: &'c Collector,
-    region: &'c RegionId,
-) -> impl Stream<Item = Listed> + 'c {
-    let filters = match &collector.request.groups {
-        None => VecDeque::from([Vec::new()]),
-        Some(ids) => ids
-            .chunks(IDS)
-            .map(|ids| ids.iter().map(|id| id.as_str().to_owned()).collect())
-            .collect(),
-    };
-    let state = State {
-        collector,
-        region,
-        filters,
-        filter: None,
-        token: None,
-        tokens: HashSet::new(),
-        waiting: VecDeque::new(),
-        seen: HashMap::new(),
-        over: false,
-    };
-    futures_util::stream::unfold(state, |mut state| async move {
-        let entry = state.next().await?;
-        Some((entry, state))
-    })
-}
+impl Listing {
+    pub(super) fn new(region: Arc<Region>) -> Self {
+        let filters = match &region.shared.request.groups {
+            None => VecDeque::from([None]),
+            Some(ids) => ids
+                .chunks(IDS_AT_ONCE)
+                .map(|ids| Some(serde_json::json!(ids).to_string()))
+                .collect(),
+        };
+        Self {
+            region,
+            filters,
+            token: None,
+            tokens: HashSet::new(),
+            seen: HashMap::new(),
+            idle: 0,
+        }
+    }
 
-impl State<'_> {
-    async fn next(&mut self) -> Option<Listed> {
-        loop {
-            if let Some(entry) = self.waiting.pop_front() {
-                return Some(entry);
+    /// The next page's items; `None` after the last.
+    pub(super) async fn next(&mut self) -> Option<Vec<Item>> {
+        let filter = self.filters.front()?.clone();
+        let mut params = BTreeMap::from([("MaxResults".to_owned(), "100".to_owned())]);
+        if let Some(ids) = filter {
+            params.insert("SecurityGroupIds".to_owned(), ids);
+        }
+        if let Some(token) = &self.token {
+            params.insert("NextToken".to_owned(), token.clone());
+        }
+        match page(&self.region, params).await {
+            Err(mut failure) => {
+                self.filters.clear();
+                let answers = std::mem::take(&mut failure.answers);
+                Some(vec![Item::Failed(failure.error(), answers)])
             }
-            if self.over {
-                return None;
+            Ok(answer) => Some(self.items(answer)),
+        }
+    }
+
+    fn items(&mut self, answer: Answer<GroupsPage>) -> Vec<Item> {
+        let page = answer.value;
+        let mut items = Vec::with_capacity(page.groups.len() + 2);
+        items.push(Item::Page {
+            answers: answer.raws,
+            total: page.total,
+            odd: page.odd,
+        });
+        let before = self.seen.len();
+        self.sort(page.groups, &mut items);
+        self.idle = if self.seen.len() > before {
+            0
+        } else {
+            self.idle + 1
+        };
+        let problem = match &page.next_token {
+            Some(token) if !self.tokens.insert(digest(&[token.as_str()])) => {
+                Some("the service gave the same NextToken twice, which would never end")
             }
-            if self.filter.is_none() {
-                self.filter = Some(self.filters.pop_front()?);
-                self.token = None;
-                self.tokens.clear();
+            Some(_) if self.idle >= IDLE_PAGES => {
+                Some("the service gave page after page without a new group")
             }
-            let ids = self.filter.clone().unwrap_or_default();
-            match self.page(&ids).await {
-                Ok(()) => {}
-                Err(PageEnd::Gone) => {
-                    self.over = true;
-                    return Some(Listed::Gone);
+            Some(_) | None => None,
+        };
+        if let Some(message) = problem {
+            self.filters.clear();
+            let mut error = failure_of_ours("paging-loop", message);
+            error.action = ACTION.to_owned();
+            items.push(Item::Failed(error, Vec::new()));
+        } else if page.next_token.is_none() {
+            self.filters.pop_front();
+            self.tokens.clear();
+        }
+        self.token = page.next_token;
+        items
+    }
+
+    /// Sorts a page's groups: to read, left out, met before.
+    fn sort(&mut self, groups: Vec<SecurityGroup>, items: &mut Vec<Item>) {
+        let request = &self.region.shared.request;
+        // Where the page's own groups stand among the items.
+        let mut here: BTreeMap<u128, usize> = BTreeMap::new();
+        for group in groups {
+            let id = GroupId::new(group.id.clone());
+            if request.groups.as_ref().is_some_and(|ids| ids.contains(&id)) {
+                pacing::locked(&self.region.shared.found).insert(id.clone());
+            }
+            let key = digest(&[&group.id]);
+            let now = Seen {
+                content: content(&group),
+                meant: scope::is_meant(request, &group),
+            };
+            let first = self.seen.get(&key).copied();
+            if request.exclude_groups.contains(&id) {
+                if first.is_none() {
+                    self.seen.insert(key, now);
+                    items.push(Item::Excluded(id));
                 }
-                Err(PageEnd::Failed(failure)) => {
-                    self.over = true;
-                    return Some(Listed::Broken(failure));
+                continue;
+            }
+            match first {
+                None => {
+                    self.seen.insert(key, now);
+                    if now.meant {
+                        here.insert(key, items.len());
+                        items.push(Item::Read {
+                            group,
+                            twice: false,
+                        });
+                    }
                 }
-            }
-        }
-    }
-
-    async fn page(&mut self, ids: &[String]) -> Result<(), PageEnd> {
-        let request = &self.collector.request;
-        let call = page_call(&request.account, self.region, ids, self.token.as_deref());
-        let (page, answers) = fetch(self.collector, &call).await?;
-        self.collector
-            .tell(super::Collected::Answers(answers))
-            .await
-            .map_err(|Gone| PageEnd::Gone)?;
-        for key in page.odd {
-            tracing::warn!(region = %self.region, key, "a group's field is of a type it never had");
-        }
-        for group in page.groups {
-            self.take(group);
-        }
-        match page.next_token {
-            None => self.filter = None,
-            Some(token) => {
-                if !self.tokens.insert(hash128(&token)) {
-                    let failure = loop_failure(self.collector, &call, self.region);
-                    return Err(PageEnd::Failed(failure));
+                Some(first) if first.content == now.content => {}
+                Some(first) if first.meant => {
+                    match here.get(&key).and_then(|at| items.get_mut(*at)) {
+                        Some(Item::Read { twice, .. }) => *twice = true,
+                        Some(_) | None => items.push(Item::Conflict(group)),
+                    }
                 }
-                self.token = Some(token);
+                // Its first entry was out of scope.
+                Some(_) if now.meant => {
+                    self.seen.insert(key, now);
+                    items.push(Item::Read { group, twice: true });
+                }
+                Some(_) => {}
             }
         }
-        Ok(())
-    }
-
-    fn take(&mut self, group: SecurityGroup) {
-        let request = &self.collector.request;
-        if request
-            .exclude_groups
-            .iter()
-            .any(|id| id.as_str() == group.id)
-        {
-            if self.seen.insert(hash128(&group.id), 0).is_none() {
-                self.waiting
-                    .push_back(Listed::Excluded(GroupId::new(group.id)));
-            }
-            return;
-        }
-        let named =
-            request.names.is_empty() || request.names.iter().any(|glob| matches(glob, &group.name));
-        let tagged = request.tags.iter().all(|tag| group.tags.contains(tag));
-        if !named || !tagged {
-            return;
-        }
-        let content = hash64(&format!("{group:?}"));
-        match self.seen.insert(hash128(&group.id), content) {
-            None => self.waiting.push_back(Listed::Group(group)),
-            Some(before) if before == content => {}
-            Some(_) => self.waiting.push_back(Listed::Conflict(group)),
-        }
     }
 }
 
-enum PageEnd {
-    Gone,
-    Failed(Box<CallFailure>),
+async fn page(
+    region: &Region,
+    params: BTreeMap<String, String>,
+) -> Result<Answer<GroupsPage>, Box<CallFailure>> {
+    let decode = |body: &Bytes| wire::groups_page(body);
+    region.read(ACTION, params, decode).await
 }
 
-fn page_call(account: &AccountId, region: &RegionId, ids: &[String], token: Option<&str>) -> Call {
-    let mut params = BTreeMap::from([
-        ("RegionId".to_owned(), region.as_str().to_owned()),
-        ("MaxResults".to_owned(), PAGE.to_owned()),
-    ]);
-    if !ids.is_empty() {
-        // A list of plain ids: quoting is all there is to JSON here.
-        let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
-        params.insert(
-            "SecurityGroupIds".to_owned(),
-            format!("[{}]", quoted.join(",")),
-        );
-    }
-    if let Some(token) = token {
-        params.insert("NextToken".to_owned(), token.to_owned());
-    }
-    Call {
-        service: Service::Ecs,
-        action: "DescribeSecurityGroups".to_owned(),
-        account: account.clone(),
-        region: region.as_str().to_owned(),
-        params,
-        effect: Effect::Read,
-    }
-}
-
-async fn fetch(
-    collector: &Collector,
-    call: &Call,
-) -> Result<(GroupsPage, Vec<RawAnswer>), PageEnd> {
-    let answer = collector.client.call(call).await.map_err(PageEnd::Failed)?;
-    match wire::groups_page(&answer.raw.body) {
-        Ok(page) => Ok((page, answer.into_answers())),
-        Err(why) => Err(PageEnd::Failed(collector.client.bad_answer(
-            call,
-            answer,
-            &why.to_string(),
-        ))),
-    }
-}
-
-fn loop_failure(collector: &Collector, call: &Call, region: &RegionId) -> Box<CallFailure> {
-    Box::new(CallFailure {
-        kind: crate::cloud::Kind::BadAnswer,
-        fate: crate::cloud::Fate::Unknown,
-        code: "paging-loop".to_owned(),
-        message: "the service gave a page's token that it had given before; what comes after is not known".to_owned(),
-        request_id: String::new(),
-        action: call.action.clone(),
-        ram_prefix: call.service.ram_prefix(),
-        account: collector.request.account.clone(),
-        region: region.as_str().to_owned(),
-        host: String::new(),
-        status: None,
-        attempts: 1,
-        advice: None,
-        answers: Vec::new(),
-    })
-}
-
-/// One group's entry, freshly listed; `None`: it is not listed any more.
-pub(super) async fn relist(
-    client: &crate::cloud::Client,
-    account: &AccountId,
-    region: &RegionId,
+/// A fresh listing of one group: its entry, or `None` where it is gone.
+pub(super) async fn one(
+    region: &Region,
     id: &str,
     answers: &mut Vec<RawAnswer>,
-) -> Result<Option<SecurityGroup>, Box<CallFailure>> {
-    let call = page_call(account, region, &[id.to_owned()], None);
-    let answer = client.call(&call).await?;
-    match wire::groups_page(&answer.raw.body) {
-        Ok(page) => {
-            answers.extend(answer.into_answers());
-            Ok(page.groups.into_iter().find(|group| group.id == id))
+) -> Result<Option<SecurityGroup>, CallError> {
+    let params = BTreeMap::from([
+        ("MaxResults".to_owned(), "100".to_owned()),
+        ("SecurityGroupId".to_owned(), id.to_owned()),
+    ]);
+    match page(region, params).await {
+        Err(failure) => {
+            answers.extend(failure.answers.iter().cloned());
+            if failure.code == super::group::GONE {
+                return Ok(None);
+            }
+            Err(failure.error())
         }
-        Err(why) => Err(client.bad_answer(&call, answer, &why.to_string())),
+        Ok(answer) => {
+            answers.extend(answer.raws);
+            let more = answer.value.next_token.is_some();
+            let found = answer.value.groups.into_iter().find(|group| group.id == id);
+            if found.is_none() && more {
+                let mut error = failure_of_ours(
+                    "bad-answer",
+                    "a listing of one group goes on and does not begin with it",
+                );
+                error.action = ACTION.to_owned();
+                return Err(error);
+            }
+            Ok(found)
+        }
     }
 }
 
-fn digest(text: &str) -> [u8; 32] {
-    sha2::Sha256::digest(text.as_bytes()).into()
-}
-
-fn hash128(text: &str) -> u128 {
-    digest(text)
+/// 128 bits of SHA-256 over the parts, each with its length: 2^64 groups would be needed for a chance collision.
+fn digest(parts: &[&str]) -> u128 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    digest
         .iter()
         .take(16)
         .fold(0, |sum, byte| (sum << 8) | u128::from(*byte))
 }
 
-fn hash64(text: &str) -> u64 {
-    digest(text)
-        .iter()
-        .take(8)
-        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-}
-
-/// Whether a glob with `*` matches.
-fn matches(glob: &str, text: &str) -> bool {
-    let mut parts = glob.split('*');
-    let Some(first) = parts.next() else {
-        return false;
-    };
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => {
-                rest = rest
-                    .get(at.saturating_add(part.len())..)
-                    .unwrap_or_default()
-            }
-            None => return false,
-        }
+/// 64 bits over all that is known of a listing's entry.
+fn content(group: &SecurityGroup) -> u64 {
+    let managed = format!("{:?} {:?}", group.service_managed, group.rule_count);
+    let mut parts = vec![
+        group.id.as_str(),
+        &group.name,
+        &group.description,
+        &group.kind,
+        &group.vpc_id,
+        &group.created,
+        &managed,
+    ];
+    for tag in &group.tags {
+        parts.push(&tag.key);
+        parts.push(&tag.value);
     }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs() {
-        for (glob, text, want) in [
-            ("web-*", "web-1", true),
-            ("web-*", "my-web-1", false),
-            ("*", "", true),
-            ("web", "web", true),
-            ("web", "web1", false),
-            ("*-prod-*", "a-prod-b", true),
-            ("a*a", "a", false),
-            ("办公*", "办公入口", true),
-        ] {
-            assert_eq!(matches(glob, text), want, "{glob} {text}");
-        }
-    }
+    u64::try_from(digest(&parts) >> 64).unwrap_or(u64::MAX)
 }

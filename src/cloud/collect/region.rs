@@ -1,0 +1,242 @@
+//! One region: the listing ahead, the groups behind it in its order, the coverage at the end.
+
+use super::group::{self, End, Reading};
+use super::listing::{Item, Listing};
+use super::lists::ListCache;
+use super::{Collected, Gone, Out, Shared, Target};
+use crate::cloud::call::{self, Effect};
+use crate::cloud::endpoint::Service;
+use crate::cloud::{Answer, CallFailure, wire};
+use crate::model::{CallError, GroupReading, RegionCoverage, RegionId, RegionStatus};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Warnings of one region that are written out; a broken service could give one per group.
+const WARNINGS: usize = 100;
+
+/// What every call of a region needs.
+pub(super) struct Region {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: RegionId,
+    pub(super) host: Option<String>,
+    pub(super) lists: ListCache,
+}
+
+impl Region {
+    /// A read of ECS in this region.
+    pub(super) async fn read<T>(
+        &self,
+        action: &str,
+        mut params: BTreeMap<String, String>,
+        decode: impl Fn(&Bytes) -> Result<T, wire::BadAnswer>,
+    ) -> Result<Answer<T>, Box<CallFailure>> {
+        params.insert("RegionId".to_owned(), self.id.to_string());
+        let request = call::Request {
+            service: Service::Ecs,
+            action: action.to_owned(),
+            account: self.shared.request.account.clone(),
+            region: self.id.to_string(),
+            host: self.host.clone(),
+            params,
+            effect: Effect::Read,
+        };
+        self.shared.client.call(&request, decode).await
+    }
+}
+
+/// An item of the listing, with its group read.
+enum Step {
+    Listed(Item),
+    Read(Reading),
+}
+
+/// Scans a region and says how it went.
+pub(super) async fn scan(shared: Arc<Shared>, target: Target, out: Out) -> Result<(), Gone> {
+    let account = shared.request.account.clone();
+    let before = shared.client.requests(&account, target.region.as_str());
+    let region = Arc::new(Region {
+        shared: Arc::clone(&shared),
+        id: target.region.clone(),
+        host: target.host,
+        lists: ListCache::default(),
+    });
+    let mut tally = Tally {
+        coverage: RegionCoverage::new(account.clone(), target.region.clone()),
+        odd: BTreeSet::new(),
+        unread: BTreeSet::new(),
+        more_warnings: 0,
+    };
+    for warning in target.warnings {
+        tally.warn(warning);
+    }
+    let listing = Listing::new(Arc::clone(&region));
+    let steps = stream::unfold(listing, |mut listing| async move {
+        let items = listing.next().await?;
+        Some((stream::iter(items), listing))
+    })
+    .flatten()
+    .map(|item| {
+        let region = Arc::clone(&region);
+        async move {
+            match item {
+                Item::Read { group, twice } => Step::Read(group::read(&region, group, twice).await),
+                listed => Step::Listed(listed),
+            }
+        }
+    })
+    .buffered(shared.request.groups_at_once.max(1));
+    let mut steps = pin!(steps);
+    while let Some(step) = steps.next().await {
+        match step {
+            Step::Listed(item) => listed(&region, item, &mut tally, &out).await?,
+            Step::Read(reading) => read(reading, &mut tally, &out).await?,
+        }
+    }
+    let now = shared.client.requests(&account, target.region.as_str());
+    let coverage = tally.finish(now.saturating_sub(before));
+    if coverage.status == RegionStatus::Failed {
+        shared.failed.store(true, Ordering::Relaxed);
+    }
+    out.send(Collected::Region(coverage)).await?;
+    Ok(())
+}
+
+async fn listed(region: &Region, item: Item, tally: &mut Tally, out: &Out) -> Result<(), Gone> {
+    let event = match item {
+        Item::Page {
+            answers,
+            total,
+            odd,
+        } => {
+            // A total of a filtered listing says nothing about the region.
+            if region.shared.request.groups.is_none() {
+                tally.coverage.groups_total = total.or(tally.coverage.groups_total);
+            }
+            tally.odd("DescribeSecurityGroups", odd);
+            Collected::Answers(answers)
+        }
+        Item::Excluded(group) => Collected::Excluded {
+            region: region.id.clone(),
+            group,
+        },
+        Item::Conflict(group) => {
+            let mut error = super::failure_of_ours(
+                "listed-twice",
+                &format!("{} is listed twice with differing content", group.id),
+            );
+            error.action = super::listing::ACTION.to_owned();
+            tally.fail(error);
+            if tally.unread.insert(group.id.clone()) {
+                let read = &mut tally.coverage.groups_read;
+                *read = read.saturating_sub(1);
+            }
+            Collected::Conflict {
+                account: region.shared.request.account.clone(),
+                region: region.id.clone(),
+                group,
+            }
+        }
+        Item::Failed(error, answers) => {
+            tally.fail(error);
+            Collected::Answers(answers)
+        }
+        // Read by the stream before it comes here.
+        Item::Read { .. } => return Ok(()),
+    };
+    if matches!(&event, Collected::Answers(answers) if answers.is_empty()) {
+        return Ok(());
+    }
+    out.send(event).await?;
+    Ok(())
+}
+
+async fn read(reading: Reading, tally: &mut Tally, out: &Out) -> Result<(), Gone> {
+    if !reading.lists.is_empty() {
+        out.send(Collected::Answers(reading.lists)).await?;
+    }
+    for warning in reading.warnings {
+        tally.warn(warning);
+    }
+    tally.odd("DescribeSecurityGroupAttribute", reading.odd);
+    let coverage = &mut tally.coverage;
+    coverage.groups_listed = coverage.groups_listed.saturating_add(1);
+    let event = match reading.end {
+        End::Vanished(id, answers) => {
+            coverage.groups_vanished = coverage.groups_vanished.saturating_add(1);
+            tally.unread.insert(id);
+            Collected::Answers(answers)
+        }
+        End::Read(group) => {
+            coverage.groups_read = coverage.groups_read.saturating_add(1);
+            tally.count(&group);
+            Collected::Group(group)
+        }
+        End::Unread(group, error) => {
+            tally.count(&group);
+            tally.unread.insert(group.group.id.clone());
+            tally.fail(error);
+            Collected::Group(group)
+        }
+    };
+    out.send(event).await?;
+    Ok(())
+}
+
+/// The coverage as it grows.
+struct Tally {
+    coverage: RegionCoverage,
+    odd: BTreeSet<(&'static str, String)>,
+    /// Groups that were not read in full, or vanished: as many as are reported so.
+    unread: BTreeSet<String>,
+    more_warnings: u64,
+}
+
+impl Tally {
+    fn count(&mut self, group: &GroupReading) {
+        let listed = group.group.rule_count.unwrap_or(0);
+        let read = u64::try_from(group.rules.read.len()).unwrap_or(u64::MAX);
+        self.coverage.rules_listed = self.coverage.rules_listed.saturating_add(listed);
+        self.coverage.rules_read = self.coverage.rules_read.saturating_add(read);
+    }
+
+    fn fail(&mut self, error: CallError) {
+        self.coverage.status = RegionStatus::Failed;
+        if self.coverage.error.is_none() {
+            self.coverage.error = Some(error);
+        }
+    }
+
+    fn warn(&mut self, warning: String) {
+        if self.coverage.warnings.len() < WARNINGS {
+            self.coverage.warnings.push(warning);
+        } else {
+            self.more_warnings = self.more_warnings.saturating_add(1);
+        }
+    }
+
+    /// Once per name, so that a new field of the service is one line and not one per rule.
+    fn odd(&mut self, action: &'static str, names: BTreeSet<String>) {
+        for name in names {
+            // Names are the service's; a broken one could make up thousands.
+            if self.odd.len() < WARNINGS && self.odd.insert((action, name.clone())) {
+                self.warn(format!(
+                    "{action} answers `{name}`, which this program does not know (the key, or a \
+                     value of that type): it was not read"
+                ));
+            }
+        }
+    }
+
+    fn finish(mut self, requests: u64) -> RegionCoverage {
+        if self.more_warnings > 0 {
+            let more = format!("and {} more warnings", self.more_warnings);
+            self.coverage.warnings.push(more);
+        }
+        self.coverage.requests = requests;
+        self.coverage
+    }
+}
