@@ -1,0 +1,655 @@
+//! Changes: every outcome, every guard, crashes, rollback. Each fault is one that the simulated
+//! cloud really does.
+
+use crate::kit::host::{ACCOUNT, Host, REGION, ssh_open, world};
+use sgwarden::job::{Restore, RunOutcome};
+use sgwarden::model::{HoldReason, Outcome};
+use sgwarden::sim::{Fault, Group, Rule, Tag};
+
+fn fault(text: &str) -> Fault {
+    Fault::parse(text).expect("a fault")
+}
+
+fn outcomes(run: &RunOutcome) -> Vec<Outcome> {
+    run.record
+        .changes
+        .iter()
+        .map(|change| change.outcome)
+        .collect()
+}
+
+fn reasons(run: &RunOutcome) -> Vec<HoldReason> {
+    let mut all: Vec<HoldReason> = run
+        .record
+        .held
+        .iter()
+        .flat_map(|held| held.reasons.iter().copied())
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+async fn one_open() -> Host {
+    Host::new(world(&[("sg-a", vec![ssh_open()])])).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verified_is_two_equal_readings_without_the_rule() {
+    let host = one_open().await;
+    let before = host.rules("sg-a");
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified]);
+    assert!(host.rules("sg-a").is_empty());
+    let change = &run.record.changes[0];
+    assert!(change.as_planned && change.traffic_opened.is_empty());
+    assert_eq!(change.rule["SecurityGroupRuleId"], before[0]);
+    assert_eq!(change.verdict_after["risky-ports"], "compliant");
+    let closed: Vec<bool> = change.traffic_closed.iter().map(|t| t.internet).collect();
+    assert_eq!(closed, [false, true], "private sources first");
+    let readings = std::fs::read_dir(run.sealed.folder.join("raw/after"))
+        .expect("a folder")
+        .count();
+    assert_eq!(readings, 1);
+    assert!(!run.broken_change());
+    // The script is what a shell would run, and says the rule in full.
+    let undo = std::fs::read_to_string(run.sealed.folder.join("undo.sh")).expect("undo.sh");
+    assert!(
+        undo.contains("aliyun ecs AuthorizeSecurityGroup") && undo.contains("0.0.0.0/0"),
+        "{undo}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_a_rule_that_answers_ok_and_stays() {
+    let host = one_open().await;
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup=revoke-nothing"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Failed]);
+    assert!(run.broken_change());
+    assert_eq!(host.rules("sg-a").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_a_rule_that_someone_adds_again_right_after_us() {
+    let host = one_open().await;
+    host.cloud.add_fault(fault("RevokeSecurityGroup=re-add"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Failed]);
+    assert_eq!(
+        run.record.changes[0].verdict_after["risky-ports"],
+        "exposed"
+    );
+    assert!(run.broken_change());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_lost_before_and_after_it_took_effect_is_settled_by_reading() {
+    let host = one_open().await;
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup=drop-after"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified], "lost, and done");
+    let host = one_open().await;
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup=drop-before"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Failed], "lost, and not done");
+    assert_eq!(host.rules("sg-a").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_stale_for_seconds_is_waited_for() {
+    let host = one_open().await;
+    host.cloud
+        .add_fault(fault("DescribeSecurityGroupAttribute=stale:2"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_half_applied_is_asked_for_again() {
+    let halves = vec![
+        Rule::ingress("TCP", "22/22", "0.0.0.0/1"),
+        Rule::ingress("TCP", "22/22", "128.0.0.0/1"),
+    ];
+    let host = Host::new(world(&[("sg-a", halves)])).await;
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup=revoke-partial,times=1"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified, Outcome::Verified]);
+    assert!(host.rules("sg-a").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_names_the_ram_action_that_is_missing() {
+    let host = one_open().await;
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup=Forbidden.RAM"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Refused]);
+    let why = run.record.changes[0].error.clone().unwrap_or_default();
+    assert!(why.contains("ecs:RevokeSecurityGroup"), "{why}");
+    assert!(run.broken_change());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_where_nobody_can_find_out() {
+    let host = one_open().await;
+    // The reading of the inventory, the one just before; then nobody may read any more.
+    host.cloud
+        .add_fault(fault("DescribeSecurityGroupAttribute=Forbidden.RAM,skip=2"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Unknown]);
+    assert!(run.broken_change());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drifted_is_left_alone_and_already_gone_is_said() {
+    let host = one_open().await;
+    let plan = sgwarden::job::run(&plan_job(&host), &host.tools())
+        .await
+        .expect("a run")
+        .plan;
+    host.cloud.with_world(|w| {
+        w.add_rule(
+            ACCOUNT,
+            REGION,
+            "sg-a",
+            Rule::ingress("TCP", "80/80", "0.0.0.0/0"),
+        )
+    });
+    let before = host.cloud.changing_calls();
+    let run = apply(&host, &plan).await;
+    assert_eq!(outcomes(&run), [Outcome::Drifted]);
+    assert_eq!(host.cloud.changing_calls(), before, "nothing was asked for");
+    assert!(!run.broken_change(), "nothing was attempted");
+
+    let host = one_open().await;
+    let plan = sgwarden::job::run(&plan_job(&host), &host.tools())
+        .await
+        .expect("a run")
+        .plan;
+    let id = host.rules("sg-a").remove(0);
+    host.cloud
+        .with_world(|w| w.remove_rule(ACCOUNT, REGION, "sg-a", &id));
+    let run = apply(&host, &plan).await;
+    assert_eq!(outcomes(&run), [Outcome::AlreadyGone]);
+}
+
+fn plan_job(host: &Host) -> sgwarden::job::Job {
+    let mut job = host.job("");
+    job.schedule.remediation.mode = sgwarden::policy::remediation::Mode::Plan;
+    job
+}
+
+async fn apply(host: &Host, plan: &sgwarden::remedy::RemediationPlan) -> RunOutcome {
+    let approval = sgwarden::model::Approval {
+        approved_by: "A. Person".to_owned(),
+        ticket: Some("T-1".to_owned()),
+        plan_sha256: String::new(),
+    };
+    sgwarden::job::apply_plan(&host.job(""), &host.tools(), plan, ACCOUNT, approval)
+        .await
+        .expect("a sealed run")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn managed_groups_and_protected_ones_are_never_changed() {
+    let mut world = world(&[("sg-named", vec![ssh_open()])]);
+    let mut managed = Group::new("sg-managed", "ack").with(ssh_open());
+    managed.service_managed = true;
+    world.add_group(ACCOUNT, REGION, managed);
+    let mut tagged = Group::new("sg-tagged", "kept").with(ssh_open());
+    tagged.tags.push(Tag {
+        tag_key: "sgwarden".to_owned(),
+        tag_value: "keep".to_owned(),
+    });
+    world.add_group(ACCOUNT, REGION, tagged);
+    let host = Host::new(world).await;
+    let run = host
+        .revoke("protect = { tags = { sgwarden = \"keep\" }, groups = [\"sg-named\"] }")
+        .await;
+    assert_eq!(host.cloud.changing_calls(), 0);
+    assert_eq!(reasons(&run), [HoldReason::Protected]);
+    assert_eq!(run.record.held.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_wants_more_changes_than_it_may_changes_nothing() {
+    let groups: Vec<(String, Vec<Rule>)> = (0..5)
+        .map(|n| (format!("sg-{n}"), vec![ssh_open()]))
+        .collect();
+    let groups: Vec<(&str, Vec<Rule>)> = groups
+        .iter()
+        .map(|(id, rules)| (id.as_str(), rules.clone()))
+        .collect();
+    let host = Host::new(world(&groups)).await;
+    let run = host.revoke("max_changes = 4").await;
+    assert_eq!(reasons(&run), [HoldReason::MaxChanges]);
+    assert_eq!(host.cloud.changing_calls(), 0);
+    let mut job = host.job("");
+    job.schedule.remediation.max_share_percent = 10;
+    let run = sgwarden::job::run(&job, &host.tools())
+        .await
+        .expect("a run");
+    assert_eq!(
+        reasons(&run),
+        [HoldReason::MaxShare],
+        "10% of 5, but never below 3"
+    );
+    assert_eq!(host.cloud.changing_calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grace_changes_only_what_an_earlier_run_reported_that_long_ago() {
+    let host = one_open().await;
+    let run = host.revoke("grace = \"7d\"").await;
+    assert_eq!(reasons(&run), [HoldReason::Grace]);
+    assert!(
+        run.record.held[0].detail.contains("from 20"),
+        "{}",
+        run.record.held[0].detail
+    );
+    assert_eq!(host.cloud.changing_calls(), 0);
+    // A second later it is due, where grace is a second short of nothing.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let run = host.revoke("grace = \"0m\"").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outside_the_windows_nothing_is_changed() {
+    let host = one_open().await;
+    let tomorrow = (chrono::Utc::now() + chrono::TimeDelta::days(2)).format("%a");
+    let run = host
+        .revoke(&format!("windows = [\"{tomorrow} 01:00-02:00\"]"))
+        .await;
+    assert_eq!(reasons(&run), [HoldReason::Window]);
+    assert_eq!(host.cloud.changing_calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_way_in_of_a_protected_source_is_held() {
+    let host = one_open().await;
+    let lock = "protect = { sources = [\"47.100.1.2\"] }";
+    let run = host.revoke(lock).await;
+    assert_eq!(reasons(&run), [HoldReason::Lockout]);
+    assert_eq!(host.cloud.changing_calls(), 0);
+    host.cloud.with_world(|w| {
+        w.add_rule(
+            ACCOUNT,
+            REGION,
+            "sg-a",
+            Rule::ingress("TCP", "22/22", "47.100.1.2/32"),
+        )
+    });
+    let run = host.revoke(lock).await;
+    assert_eq!(
+        outcomes(&run),
+        [Outcome::Verified],
+        "it has a way of its own now"
+    );
+    assert_eq!(host.rules("sg-a").len(), 1, "and that one stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_canary_that_is_not_verified_stops_the_run() {
+    let host = Host::new(world(&[
+        ("sg-a", vec![ssh_open()]),
+        ("sg-b", vec![ssh_open()]),
+    ]))
+    .await;
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup/sg-a=revoke-nothing"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Failed]);
+    assert_eq!(reasons(&run), [HoldReason::CanaryFailed]);
+    assert_eq!(host.rules("sg-b").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_revoked_twice_that_came_back_is_fought_over() {
+    let host = one_open().await;
+    for _ in 0..2 {
+        assert_eq!(outcomes(&host.revoke("").await), [Outcome::Verified]);
+        host.cloud
+            .with_world(|w| w.add_rule(ACCOUNT, REGION, "sg-a", ssh_open()));
+    }
+    let run = host.revoke("").await;
+    assert_eq!(reasons(&run), [HoldReason::FoughtOver]);
+    assert_eq!(host.rules("sg-a").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_rules_are_never_touched_and_say_why() {
+    let limited = Rule::from_json(
+        r#"{"IpProtocol":"TCP","PortRange":"22/22","SourceCidrIp":"0.0.0.0/0","SourcePortRange":"1024/2048"}"#,
+    )
+    .expect("a rule");
+    let hosts: [(&str, Vec<Rule>, HoldReason); 4] = [
+        (
+            "sg-narrow",
+            vec![Rule::ingress("TCP", "22/22", "47.96.0.0/11")],
+            HoldReason::Narrow,
+        ),
+        (
+            "sg-broad",
+            vec![Rule::ingress("TCP", "20/25", "0.0.0.0/0")],
+            HoldReason::Overbroad,
+        ),
+        ("sg-limited", vec![limited], HoldReason::Limited),
+        (
+            "sg-noundo",
+            vec![
+                Rule::ingress("TCP", "22/22", "0.0.0.0/0").at(110),
+                Rule::ingress("TCP", "22/22", "47.0.0.0/8").drops().at(105),
+            ],
+            HoldReason::NoUndo,
+        ),
+    ];
+    for (id, rules, reason) in hosts {
+        let count = rules.len();
+        let host = Host::new(world(&[(id, rules)])).await;
+        let run = host.revoke("").await;
+        assert_eq!(reasons(&run), [reason], "{id}");
+        assert_eq!(host.cloud.changing_calls(), 0, "{id}");
+        assert_eq!(host.rules(id).len(), count, "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_run_and_modes_off_and_plan_make_no_changing_call() {
+    let host = one_open().await;
+    host.write("s/live.toml", "[remediation]\nmode = \"revoke\"\n");
+    host.write("s/plan.toml", "[remediation]\nmode = \"plan\"\n");
+    host.write("s/off.toml", "[remediation]\nmode = \"off\"\n");
+    for args in [
+        &["run", "--schedule", "s/live.toml", "--dry-run", "--json"][..],
+        &["run", "--schedule", "s/plan.toml", "--json"],
+        &["run", "--schedule", "s/off.toml", "--json"],
+        &["plan", "--schedule", "s/live.toml", "--json"],
+        &["scan", "--json"],
+    ] {
+        let ran = host.run(args).await;
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.stderr);
+        assert_eq!(ran.json()["verdicts"]["exposed"], 1, "{args:?}");
+        assert_eq!(host.cloud.changing_calls(), 0, "{args:?}");
+    }
+    let ran = host
+        .run(&["run", "--schedule", "s/live.toml", "--json"])
+        .await;
+    assert_eq!(ran.json()["changes"]["verified"], 1, "{}", ran.stdout);
+    let ran = host.run(&["scan", "--json"]).await;
+    assert_eq!(ran.json()["verdicts"]["compliant"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_approved_in_between_and_an_edited_one_is_refused() {
+    let host = Host::new(world(&[
+        ("sg-a", vec![ssh_open()]),
+        ("sg-b", vec![ssh_open()]),
+    ]))
+    .await;
+    host.write(
+        "s/live.toml",
+        "[remediation]\nmode = \"revoke\"\nmax_share = \"100%\"\n",
+    );
+    let ran = host
+        .run(&[
+            "plan",
+            "--schedule",
+            "s/live.toml",
+            "--out",
+            "p.json",
+            "--json",
+        ])
+        .await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let text = std::fs::read_to_string(host.path("p.json")).expect("the plan");
+    host.write("edited.json", &text.replace("sg-b", "sg-c"));
+    let ran = host
+        .run(&["apply", "edited.json", "--approved-by", "A"])
+        .await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("was edited"), "{}", ran.stderr);
+    // A person changes one of the groups in between.
+    host.cloud.with_world(|w| {
+        w.add_rule(
+            ACCOUNT,
+            REGION,
+            "sg-a",
+            Rule::ingress("TCP", "443/443", "0.0.0.0/0"),
+        )
+    });
+    let ran = host
+        .run(&[
+            "apply",
+            "p.json",
+            "--approved-by",
+            "A. Person",
+            "--ticket",
+            "T-7",
+            "--json",
+        ])
+        .await;
+    let answer = ran.json();
+    assert_eq!(answer["changes"]["drifted"], 1, "{answer}");
+    assert_eq!(answer["changes"]["verified"], 1, "{answer}");
+    assert_eq!(host.rules("sg-a").len(), 2);
+    assert!(host.rules("sg-b").is_empty());
+    let manifest = std::fs::read_to_string(
+        std::path::Path::new(answer["path"].as_str().expect("a path")).join("manifest.json"),
+    );
+    let manifest = manifest.expect("the manifest").replace(' ', "");
+    assert!(manifest.contains("A.Person") && manifest.contains("T-7"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_puts_everything_back_and_can_be_run_twice() {
+    let old = Rule::ingress("TCP", "-1/-1", "47.0.0.0/8")
+        .at(110)
+        .described("=old; it's \"quoted\" 中文");
+    let rules = vec![
+        ssh_open().at(7).described("why it was there"),
+        Rule::ingress("TCP", "443/443", "0.0.0.0/0"),
+    ];
+    let mut start = world(&[("sg-a", rules)]);
+    start.add_group(ACCOUNT, REGION, Group::new("sg-b", "b").with(old));
+    let host = Host::new(start).await;
+    let before = host
+        .cloud
+        .with_world(|w| w.group_state(ACCOUNT, REGION, "sg-a"));
+    let run = host
+        .revoke("overbroad = \"revoke\"\nrevoke_min = { ipv4 = \"/16\" }")
+        .await;
+    assert_eq!(
+        outcomes(&run),
+        [Outcome::Verified, Outcome::Verified],
+        "{:?}",
+        run.record.held
+    );
+    let restore = Restore {
+        group: None,
+        rule: None,
+        merge: false,
+        hold: chrono::TimeDelta::days(7),
+    };
+    let back = || async {
+        let mut job = host.job("");
+        job.schedule.name = "rollback".to_owned();
+        sgwarden::job::rollback(&job, &host.tools(), &run.sealed.folder, &restore)
+            .await
+            .expect("a sealed run")
+    };
+    let first = back().await;
+    assert_eq!(
+        outcomes(&first),
+        [Outcome::Verified, Outcome::Verified],
+        "{:?}",
+        first.record
+    );
+    let after = host
+        .cloud
+        .with_world(|w| w.group_state(ACCOUNT, REGION, "sg-a"));
+    assert_eq!(after, before);
+    let state = host
+        .cloud
+        .with_world(|w| w.group_state(ACCOUNT, REGION, "sg-b"))
+        .expect("the group");
+    assert!(
+        state[0].contains("1/65535") && state[0].contains("中文"),
+        "{state:?}"
+    );
+    let second = back().await;
+    assert_eq!(
+        outcomes(&second),
+        [Outcome::AlreadyGone, Outcome::AlreadyGone]
+    );
+    // What was put back is held from being revoked again.
+    let again = host
+        .revoke("overbroad = \"revoke\"\nrevoke_min = { ipv4 = \"/16\" }")
+        .await;
+    assert_eq!(reasons(&again), [HoldReason::Restored]);
+    assert_eq!(outcomes(&again), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_refuses_a_group_that_has_moved_on_unless_told_to_merge() {
+    let host = one_open().await;
+    let run = host.revoke("").await;
+    host.cloud.with_world(|w| {
+        w.add_rule(
+            ACCOUNT,
+            REGION,
+            "sg-a",
+            Rule::ingress("TCP", "8443/8443", "0.0.0.0/0"),
+        )
+    });
+    let path = run.sealed.folder.display().to_string();
+    let ran = host.run(&["rollback", &path]).await;
+    assert_eq!(ran.code, 4, "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("moved on") && ran.stdout.contains("8443"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(host.rules("sg-a").len(), 1);
+    let ran = host.run(&["rollback", &path, "--merge", "--json"]).await;
+    assert_eq!(ran.json()["changes"]["verified"], 1, "{}", ran.stdout);
+    assert_eq!(host.rules("sg-a").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_nothing_is_lost_doubled_or_unrecorded() {
+    // Each pause is another step: before the re-read, around the call, while verifying, at the seal.
+    for pause in [60u64, 120, 180, 300, 700, 1300, 1900, 2600] {
+        let host = Host::new(world(&[
+            ("sg-a", vec![ssh_open()]),
+            ("sg-b", vec![ssh_open()]),
+        ]))
+        .await;
+        host.write(
+            "s/live.toml",
+            "[remediation]\nmode = \"revoke\"\n[report]\nformats = [\"csv\"]\n",
+        );
+        let mut command = host.command(&["run", "--schedule", "s/live.toml"]);
+        let mut child = command
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("it starts");
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        child.kill().expect("kill -9");
+        child.wait().expect("it is dead");
+        let ran = host
+            .run(&["run", "--schedule", "s/live.toml", "--json"])
+            .await;
+        assert!(
+            matches!(ran.code, 0),
+            "after {pause} ms: {} {}",
+            ran.code,
+            ran.stderr
+        );
+        let path = ran.json()["path"].as_str().expect("a path").to_owned();
+        let changes: serde_json::Value = serde_json::from_slice(
+            &std::fs::read(std::path::Path::new(&path).join("changes.json")).expect("changes"),
+        )
+        .expect("JSON");
+        let mut gone: Vec<String> = Vec::new();
+        for run in std::fs::read_dir(host.path("evidence/runs"))
+            .expect("runs")
+            .flatten()
+        {
+            let file = run.path().join("changes.json");
+            if run.path().join("manifest.json").is_file() {
+                let text = std::fs::read_to_string(file).expect("changes");
+                let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                for change in value["changes"].as_array().expect("a list") {
+                    if change["outcome"] == "verified" {
+                        gone.push(change["group_id"].as_str().expect("an id").to_owned());
+                    }
+                }
+            }
+        }
+        gone.sort();
+        assert_eq!(
+            gone,
+            ["sg-a", "sg-b"],
+            "after {pause} ms, each once: {changes}"
+        );
+        assert!(host.rules("sg-a").is_empty() && host.rules("sg-b").is_empty());
+        let ran = host.run(&["verify", "--all"]).await;
+        assert_eq!(
+            ran.code, 0,
+            "after {pause} ms: {}{}",
+            ran.stdout, ran.stderr
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_changing_runs_at_once_are_impossible_on_one_state() {
+    let host = one_open().await;
+    let lock = host
+        .tools()
+        .state
+        .lock(".changes", "2026-11-24T00:00:00Z")
+        .expect("the lock");
+    host.write("s/live.toml", "[remediation]\nmode = \"revoke\"\n");
+    let ran = host.run(&["run", "--schedule", "s/live.toml"]).await;
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("since 2026-11-24T00:00:00Z"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(
+        host.run(&["scan", "--json"]).await.code,
+        0,
+        "reading goes on"
+    );
+    drop(lock);
+    assert_eq!(
+        host.run(&["run", "--schedule", "s/live.toml"]).await.code,
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloud_config_is_asked_again_and_its_failure_fails_nothing() {
+    for failing in [false, true] {
+        let host = one_open().await;
+        if failing {
+            host.cloud
+                .add_fault(fault("StartConfigRuleEvaluation=NoPermission"));
+        }
+        let run = host.revoke("config_rule = \"cr-1234567890abcdef\"").await;
+        assert_eq!(outcomes(&run), [Outcome::Verified]);
+        assert_eq!(
+            host.cloud.calls().get("StartConfigRuleEvaluation"),
+            Some(&1)
+        );
+        assert!(!run.broken_change());
+    }
+}
