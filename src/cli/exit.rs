@@ -130,7 +130,10 @@ impl From<job::Error> for Failure {
             | job::Error::Report(_)
             | job::Error::Random(_) => Exit::NotStarted,
         };
-        Self::chain(exit, &error)
+        let mut failure = Self::chain(exit, &error);
+        // The service's own words may have line breaks; one error is one line.
+        failure.message = failure.message.replace(['\n', '\r'], " ");
+        failure
     }
 }
 

@@ -216,14 +216,15 @@ fn check_contents(folder: &Path, manifest: &Manifest, report: &mut Report) {
     }
     let read = |name: &str| fs::read(folder.join(name)).ok();
     match read(format::FINDINGS).map(|bytes| serde_json::from_slice::<Findings>(&bytes)) {
-        Some(Ok(findings)) => {
-            if findings.run != manifest.header.run || findings.complete != manifest.header.complete
-            {
-                report
-                    .problems
-                    .push("findings.json and manifest.json are not of one run".to_owned());
-            }
+        Some(Ok(findings))
+            if findings.run != manifest.header.run
+                || findings.complete != manifest.header.complete =>
+        {
+            report
+                .problems
+                .push("findings.json and manifest.json are not of one run".to_owned());
         }
+        Some(Ok(_)) => {}
         Some(Err(why)) => report.problems.push(format!("findings.json: {why}")),
         None => {}
     }

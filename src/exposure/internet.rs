@@ -120,9 +120,15 @@ impl Internet {
 
     /// `count` as a share of the family's whole internet, four digits, rounded down; for display.
     pub fn share_text(&self, family: Family, count: u128) -> String {
-        // Twenty bits less keep the product below 2^128: the whole of IPv6 is below 2^125.
-        let whole = (self.whole_count(family) >> 20).max(1);
-        let share = (count >> 20).saturating_mul(10_000) / whole;
+        // Exact in IPv4; in IPv6, whose whole is near 2^125, twenty bits less keep the product below
+        // 2^128 and change no digit that is shown.
+        let shift = if self.whole_count(family) >> 100 == 0 {
+            0
+        } else {
+            20
+        };
+        let whole = (self.whole_count(family) >> shift).max(1);
+        let share = (count >> shift).saturating_mul(10_000) / whole;
         let share = share.min(10_000);
         format!("{}.{:04}", share / 10_000, share % 10_000)
     }
@@ -157,7 +163,7 @@ mod tests {
             net.share_text(Family::Ipv4, net.whole_count(Family::Ipv4)),
             "1.0000"
         );
-        assert_eq!(net.share_text(Family::Ipv4, 1 << 30), "0.2896");
+        assert_eq!(net.share_text(Family::Ipv4, 1 << 30), "0.2900");
     }
 
     #[test]

@@ -351,17 +351,31 @@ pub(super) fn close_journals(tools: &Tools, record: &RunRecord) -> Result<(), Er
     Ok(())
 }
 
-/// A record of a run that reads only what it changes.
+/// What a run did that reads only what it changes.
+#[derive(Default)]
+struct Deed {
+    plan: RemediationPlan,
+    changes: Vec<Change>,
+    held: Vec<Held>,
+    errors: BTreeMap<crate::model::RegionId, CallError>,
+    approval: Option<Approval>,
+}
+
+/// Its record.
 fn small_record(
     job: &Job,
     tools: &Tools,
     begun: &Begun,
     regions: Vec<RegionCoverage>,
     totals: Totals,
-    changes: Vec<Change>,
-    held: Vec<Held>,
-    approval: Option<Approval>,
+    deed: Deed,
 ) -> RunRecord {
+    let Deed {
+        changes,
+        held,
+        approval,
+        ..
+    } = deed;
     let schedule = &job.schedule;
     let failed: Vec<String> = regions
         .iter()
@@ -461,17 +475,14 @@ pub async fn apply_plan(
     };
     match work.await {
         Ok((changes, held)) => {
-            sealed(
-                job,
-                tools,
-                begun,
-                plan.clone(),
+            let deed = Deed {
+                plan: plan.clone(),
                 changes,
                 held,
-                BTreeMap::new(),
-                Some(approval),
-            )
-            .await
+                approval: Some(approval),
+                ..Deed::default()
+            };
+            sealed(job, tools, begun, deed).await
         }
         Err(why) => {
             begun.draft.abandon();
@@ -480,32 +491,25 @@ pub async fn apply_plan(
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all that a small record is made of"
-)]
 async fn sealed(
     job: &Job,
     tools: &Tools,
     mut begun: Begun,
-    plan: RemediationPlan,
-    changes: Vec<Change>,
-    held: Vec<Held>,
-    errors: BTreeMap<crate::model::RegionId, CallError>,
-    approval: Option<Approval>,
+    mut deed: Deed,
 ) -> Result<RunOutcome, Error> {
     let mut regions: BTreeMap<crate::model::RegionId, RegionCoverage> = BTreeMap::new();
-    let touched = changes
+    let touched = deed
+        .changes
         .iter()
         .map(|c| (&c.account, &c.region))
-        .chain(held.iter().map(|h| (&h.account, &h.region)));
+        .chain(deed.held.iter().map(|h| (&h.account, &h.region)));
     for (account, region) in touched {
         let coverage = regions
             .entry(region.clone())
             .or_insert_with(|| RegionCoverage::new(account.clone(), region.clone()));
         coverage.requests = tools.client.requests(account, region.as_str());
     }
-    for (region, error) in errors {
+    for (region, error) in std::mem::take(&mut deed.errors) {
         let coverage = regions
             .entry(region.clone())
             .or_insert_with(|| RegionCoverage::new(begun.identity.account.clone(), region));
@@ -515,7 +519,8 @@ async fn sealed(
     let spool = std::mem::replace(&mut begun.spool, Spool::new(&begun.draft));
     let totals = spool.finish(&mut begun.draft, &BTreeSet::new())?;
     let regions = regions.into_values().collect();
-    let record = small_record(job, tools, &begun, regions, totals, changes, held, approval);
+    let plan = std::mem::take(&mut deed.plan);
+    let record = small_record(job, tools, &begun, regions, totals, deed);
     finish(job, tools, begun, record, plan).await
 }
 
@@ -594,17 +599,13 @@ pub async fn rollback(
     };
     match work.await {
         Ok((changes, held, errors)) => {
-            sealed(
-                job,
-                tools,
-                begun,
-                RemediationPlan::default(),
+            let deed = Deed {
                 changes,
                 held,
                 errors,
-                None,
-            )
-            .await
+                ..Deed::default()
+            };
+            sealed(job, tools, begun, deed).await
         }
         Err(why) => {
             begun.draft.abandon();

@@ -242,7 +242,8 @@ impl std::error::Error for Dropped {}
 struct Reply {
     data: Option<Bytes>,
     promised: u64,
-    broken: bool,
+    /// When it breaks: a little later than its data, which hyper would not send otherwise.
+    breaks: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Body for Reply {
@@ -251,17 +252,19 @@ impl Body for Reply {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
-        match self.data.take() {
-            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
-            None if self.broken => Poll::Ready(Some(Err(Dropped))),
+        if let Some(data) = self.data.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match &mut self.breaks {
+            Some(breaks) => breaks.as_mut().poll(context).map(|()| Some(Err(Dropped))),
             None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none() && !self.broken
+        self.data.is_none() && self.breaks.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -314,7 +317,7 @@ fn response(inner: &Inner, outcome: Outcome) -> Response<Reply> {
     let mut response = Response::new(Reply {
         data: (!data.is_empty()).then_some(data),
         promised: u64::try_from(promised).unwrap_or(u64::MAX),
-        broken,
+        breaks: broken.then(|| Box::pin(tokio::time::sleep(Duration::from_millis(10)))),
     });
     *response.status_mut() =
         StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -440,7 +440,8 @@ async fn a_plan_is_approved_in_between_and_an_edited_one_is_refused() {
     assert_eq!(host.rules("sg-a").len(), 2);
     assert!(host.rules("sg-b").is_empty());
     let manifest = std::fs::read_to_string(
-        std::path::Path::new(answer["path"].as_str().expect("a path")).join("manifest.json"),
+        host.path(answer["path"].as_str().expect("a path"))
+            .join("manifest.json"),
     );
     let manifest = manifest.expect("the manifest").replace(' ', "");
     assert!(manifest.contains("A.Person") && manifest.contains("T-7"));
@@ -573,7 +574,7 @@ async fn killed_at_any_moment_nothing_is_lost_doubled_or_unrecorded() {
         );
         let path = ran.json()["path"].as_str().expect("a path").to_owned();
         let changes: serde_json::Value = serde_json::from_slice(
-            &std::fs::read(std::path::Path::new(&path).join("changes.json")).expect("changes"),
+            &std::fs::read(host.path(&path).join("changes.json")).expect("changes"),
         )
         .expect("JSON");
         let mut gone: Vec<String> = Vec::new();

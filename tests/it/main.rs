@@ -1,5 +1,6 @@
 //! The program as its users meet it, and its engine against an oracle.
 
+mod architecture;
 mod call;
 mod change;
 mod collect;
@@ -7,6 +8,8 @@ mod credentials;
 mod kit;
 mod oracle;
 mod responder;
+mod scan;
 mod semantics;
 mod sign;
+mod sim;
 mod wire;

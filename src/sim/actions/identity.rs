@@ -118,7 +118,7 @@ pub(super) fn assume_role(call: &Call<'_>, state: &mut State) -> Result<String, 
     if seconds < 900 || seconds > role.max_session {
         return Err(invalid("DurationSeconds"));
     }
-    let trusted = role.trust.iter().any(|a| *a == call.caller.account);
+    let trusted = role.trust.contains(&call.caller.account);
     let external =
         role.external_id.is_none() || role.external_id.as_deref() == call.get("ExternalId");
     if !trusted || !external {

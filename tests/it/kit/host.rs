@@ -178,10 +178,4 @@ impl Host {
                 .unwrap_or_default()
         })
     }
-
-    /// A file of a sealed run.
-    pub(crate) fn evidence(&self, run: &RunOutcome, name: &str) -> Value {
-        let bytes = std::fs::read(run.sealed.folder.join(name)).expect("the file");
-        serde_json::from_slice(&bytes).expect("JSON")
-    }
 }
