@@ -6,11 +6,12 @@ mod delivery;
 mod read;
 
 pub use change::{Restore, apply_plan, rollback};
-pub use delivery::resend;
+pub use delivery::{not_started, resend};
 
 use crate::cloud::{CallFailure, Client};
 use crate::config::schedule::{Schedule, ScopeConfig};
 use crate::deliver::{MailSettings, Receipt};
+use crate::evidence::chain::Remembered;
 use crate::evidence::format::{self, Changes, Findings, Manifest, PolicyText, Previous};
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
 use crate::exposure::Internet;
@@ -86,12 +87,14 @@ pub struct RunOutcome {
     pub receipts: Vec<Receipt>,
     /// Copies of reports that were asked for.
     pub copies: Vec<PathBuf>,
+    /// Why a copy could not be written.
+    pub copy_error: Option<String>,
 }
 
 impl RunOutcome {
     /// Whether a letter could not be delivered to someone.
     pub fn undelivered(&self) -> bool {
-        self.receipts.iter().any(|receipt| !receipt.accepted())
+        self.copy_error.is_some() || self.receipts.iter().any(|receipt| !receipt.accepted())
     }
 
     /// Whether a change was attempted and is not verified, or the group is still exposed.
@@ -118,16 +121,6 @@ pub enum Error {
     /// A letter could not be composed.
     #[error("a letter could not be composed: {0}")]
     Letter(String),
-    /// The copies asked for could not be written; the run itself is sealed.
-    #[error("the run {run} is sealed, but the copy {path} could not be written", path = path.display())]
-    Copy {
-        /// The run.
-        run: RunId,
-        /// Which copy.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// A plan or a run that may not be carried out as it is.
     #[error("{0}")]
     Refused(String),
@@ -170,7 +163,7 @@ pub async fn run(job: &Job, tools: &Tools) -> Result<RunOutcome, Error> {
     match whole(job, tools, &mut begun).await {
         Ok((record, plan)) => finish(job, tools, begun, record, plan).await,
         Err(why) => {
-            begun.draft.abandon();
+            change::give_up(tools, begun);
             Err(why)
         }
     }
@@ -199,7 +192,9 @@ async fn whole(
     changing.changes = settled;
     changing.held = plan.held.clone();
     if schedule.remediation.mode.changes() {
-        changing.carry_out(&plan, &schedule.remediation).await?;
+        changing
+            .carry_out(&plan, &schedule.remediation, schedule.timezone)
+            .await?;
     }
     let (changes, held) = (changing.changes, changing.held);
     (tools.progress)(Progress::Step("writing evidence"));
@@ -215,9 +210,12 @@ async fn whole(
         .iter()
         .map(|check| check.id.as_str())
         .collect();
-    let resolved = reading
-        .history
-        .resolved(&findings, &reading.coverage, &checks);
+    let resolved = reading.history.resolved(
+        &findings,
+        &reading.coverage,
+        &checks,
+        schedule.scope.is_every_group(),
+    );
     let reasons = incomplete_reasons(&reading.coverage, &totals);
     let header = RunHeader {
         run: begun.run.clone(),
@@ -269,24 +267,52 @@ async fn whole(
 
 /// Who we are, the locks, the run before, an empty folder.
 async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error> {
-    let started = (tools.now)();
     let who = tools.client.caller_identity().await.map_err(Error::Start)?;
     let identity = who.value;
-    let schedule_lock = tools.state.lock(name, &utc(started))?;
-    let changing = match tools.state.lock(change::LOCK, &utc(started)) {
-        Ok(lock) => Some(lock),
-        Err(why) if changes => return Err(why.into()),
-        // Somebody is changing: this run only reads, and leaves the journal to them.
-        Err(state::Error::Locked { .. }) => None,
-        Err(why) => return Err(why.into()),
-    };
+    let now = utc((tools.now)());
+    let schedule_lock = tools.state.lock(name, &now)?;
     // A run that only reads keeps others from changing only while it settles what a dead one left.
-    let changing =
-        changing.filter(|_| changes || tools.state.orphans().map_or(true, |o| !o.is_empty()));
+    let changing = if changes {
+        Some(tools.state.lock(change::LOCK, &now)?)
+    } else if tools.state.orphans()?.is_empty() {
+        None
+    } else {
+        match tools.state.lock(change::LOCK, &now) {
+            Ok(lock) => Some(lock),
+            // Somebody is changing, and will settle it.
+            Err(state::Error::Locked { .. }) => None,
+            Err(why) => return Err(why.into()),
+        }
+    };
+    tools.store.finish_renames(|run, sha256| {
+        RunId::new(run).name() == Some(name)
+            && tools
+                .state
+                .recall_sealed(run)
+                .is_ok_and(|known| known == Remembered::Manifest(sha256.clone()))
+    })?;
+    let before = previous(tools, name)?;
     let mut salt = [0u8; 3];
     getrandom::fill(&mut salt).map_err(Error::Random)?;
-    let run = RunId::make(started, name, salt);
-    let before = previous(tools, name)?;
+    // Ids sort by time to the second: the chain's order must be theirs, whatever the clock did.
+    let mut started = (tools.now)();
+    let mut run = RunId::make(started, name, salt);
+    if let Some(last) = &before.link {
+        let stamp = |id: &RunId| id.as_str().get(..16).unwrap_or_default().to_owned();
+        if stamp(&run) == stamp(&last.run) {
+            tokio::time::sleep(std::time::Duration::from_millis(1010)).await;
+            started = (tools.now)();
+            run = RunId::make(started, name, salt);
+        }
+        if stamp(&run) <= stamp(&last.run) {
+            return Err(Error::Refused(format!(
+                "the last run, {}, began after this machine's time {}: set the clock, or the chain of \
+                 evidence would be out of order",
+                last.run,
+                utc(started)
+            )));
+        }
+    }
     let draft = Draft::begin(&tools.store, &run)?;
     let mut spool = Spool::new(&draft);
     let after = Spool::into_dir(&draft, format::RAW_AFTER);
@@ -306,6 +332,9 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
     })
 }
 
+/// Runs looked back through for a region that the last ones could not read.
+const LOOK_BACK: usize = 20;
+
 fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
     let Some((sealed, _)) = tools.store.last_of(schedule)? else {
         return Ok(Before {
@@ -313,14 +342,54 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
             history: History::default(),
         });
     };
-    let (record, _) = evidence::store::read_record(&sealed.folder)?;
+    let (record, manifest) = evidence::store::read_record(&sealed.folder)?;
+    let mut findings = record.findings;
+    let mut resolved = record.resolved;
+    let mut unread = unread_regions(&record.coverage);
+    let mut link = manifest.previous;
+    for _ in 0..LOOK_BACK {
+        // What a run could not read it says nothing about: the run before it does.
+        let Some(before) = link.take().filter(|_| !unread.is_empty()) else {
+            break;
+        };
+        let folder = tools.store.runs().join(before.run.as_str());
+        let Ok((record, manifest)) = evidence::store::read_record(&folder) else {
+            break;
+        };
+        let of_unread = |f: &crate::model::Finding| {
+            unread.contains(&(f.account.clone(), f.region.clone()))
+                && !findings.iter().any(|known| {
+                    known.region == f.region
+                        && known.group_id == f.group_id
+                        && known.check == f.check
+                })
+        };
+        let older: Vec<_> = record.findings.into_iter().filter(of_unread).collect();
+        let gone: Vec<_> = record.resolved.into_iter().filter(of_unread).collect();
+        findings.extend(older);
+        resolved.extend(gone);
+        let still = unread_regions(&record.coverage);
+        unread.retain(|region| still.contains(region));
+        link = manifest.previous;
+    }
     Ok(Before {
         link: Some(Previous {
             run: sealed.run,
             manifest_sha256: sealed.manifest_sha256,
         }),
-        history: History::new(record.findings, record.resolved),
+        history: History::new(findings, resolved),
     })
+}
+
+fn unread_regions(
+    coverage: &Coverage,
+) -> std::collections::BTreeSet<(crate::model::AccountId, crate::model::RegionId)> {
+    coverage
+        .regions
+        .iter()
+        .filter(|region| region.status != RegionStatus::Ok)
+        .map(|region| (region.account.clone(), region.region.clone()))
+        .collect()
 }
 
 /// Renders, seals, copies and sends.
@@ -370,15 +439,21 @@ async fn finish(
     })?;
     change::close_journals(tools, &record)?;
     drop(changing);
-    let copies = copy(job.copies.as_deref(), &sealed, &artifacts)?;
     (tools.progress)(Progress::Step("sending mail"));
-    let receipts = delivery::mail(&job.schedule.mails, tools, &record, &sealed, &artifacts).await?;
+    // The run is sealed: what goes wrong from here on is a delivery that failed, and hides nothing.
+    let receipts =
+        match delivery::mail(&job.schedule.mails, tools, &record, &sealed, &artifacts).await {
+            Ok(receipts) => receipts,
+            Err(why) => vec![delivery::not_sent(&why, (tools.now)())],
+        };
+    let (copies, copy_error) = copy(job.copies.as_deref(), &artifacts);
     Ok(RunOutcome {
         sealed,
         record,
         plan,
         receipts,
         copies,
+        copy_error,
     })
 }
 
@@ -409,26 +484,28 @@ fn write_record(draft: &mut Draft, record: &RunRecord) -> Result<(), Error> {
     Ok(())
 }
 
-fn copy(
-    folder: Option<&Path>,
-    sealed: &SealedRun,
-    artifacts: &[Artifact],
-) -> Result<Vec<PathBuf>, Error> {
+fn copy(folder: Option<&Path>, artifacts: &[Artifact]) -> (Vec<PathBuf>, Option<String>) {
     let Some(folder) = folder else {
-        return Ok(Vec::new());
+        return (Vec::new(), None);
     };
-    let failed = |path: &Path| {
-        let (path, run) = (path.to_owned(), sealed.run.clone());
-        move |source| Error::Copy { run, path, source }
-    };
-    std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let mut out = Vec::new();
+    let failed = |path: &Path, why: std::io::Error| {
+        Some(format!(
+            "the copy {} could not be written: {why}",
+            path.display()
+        ))
+    };
+    if let Err(why) = std::fs::create_dir_all(folder) {
+        return (out, failed(folder, why));
+    }
     for artifact in artifacts {
         let path = folder.join(&artifact.name);
-        std::fs::write(&path, &artifact.bytes).map_err(failed(&path))?;
+        if let Err(why) = std::fs::write(&path, &artifact.bytes) {
+            return (out, failed(&path, why));
+        }
         out.push(path);
     }
-    Ok(out)
+    (out, None)
 }
 
 fn policy_of(schedule: &Schedule) -> Policy {

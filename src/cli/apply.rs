@@ -8,6 +8,7 @@ use crate::evidence::format::sha256;
 use crate::job::{self, Job};
 use crate::model::Approval;
 use crate::policy::remediation::Mode;
+use crate::state::State;
 use chrono::Utc;
 use clap::Args;
 use std::path::PathBuf;
@@ -55,6 +56,13 @@ impl Apply {
             ));
         }
         let program = setup::program(global)?;
+        if !State::new(&program.state).knows_plan(&file.sha256)? {
+            return Err(Failure::usage(format!(
+                "{} was not made on this state, or was edited and given a digest of its own; make a new \
+                 plan here",
+                self.plan.display()
+            )));
+        }
         let mails = !schedule.mails.is_empty() && program.mail.is_some();
         let tools = setup::tools(global, &program, mails)?;
         let job = Job {

@@ -121,7 +121,6 @@ impl Failure {
 impl From<job::Error> for Failure {
     fn from(error: job::Error) -> Self {
         let exit = match &error {
-            job::Error::Copy { .. } => Exit::Undelivered,
             job::Error::Refused(_) => Exit::Usage,
             job::Error::Letter(_) => Exit::Undelivered,
             job::Error::Start(_)

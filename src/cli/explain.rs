@@ -93,10 +93,13 @@ impl Explain {
                         self.group, self.region, why.action, why.code, why.message
                     ),
                 },
-                None => Failure::usage(format!(
-                    "there is no group {} in {} that this identity may see",
-                    self.group, self.region
-                )),
+                None => Failure {
+                    exit: Exit::Incomplete,
+                    message: format!(
+                        "there is no group {} in {} that this identity may see",
+                        self.group, self.region
+                    ),
+                },
             });
         };
         let complete = group.rules.incomplete.is_none();

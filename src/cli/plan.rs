@@ -44,7 +44,7 @@ pub(super) struct PlanFile {
     policy: Vec<PolicyText>,
     pub(super) plan: RemediationPlan,
     /// Of the canonical JSON of all the above.
-    sha256: String,
+    pub(super) sha256: String,
 }
 
 impl PlanFile {
@@ -103,9 +103,14 @@ impl PlanFile {
                 )));
             }
         }
-        if let Ok(now) = std::fs::read_to_string(&plan.schedule)
-            && now != text
-        {
+        let now = std::fs::read_to_string(&plan.schedule).map_err(|why| {
+            Failure::usage(format!(
+                "{named} was made by {}, which cannot be read any more, so it is not known whether the \
+                 policy is still the same: {why}",
+                plan.schedule
+            ))
+        })?;
+        if now != text {
             return Err(Failure::usage(format!(
                 "{} has changed since {named} was made; make a new plan",
                 plan.schedule
@@ -143,7 +148,10 @@ impl Plan {
             made_at: stamp(now),
             not_after: stamp(now.checked_add_signed(PLAN_LIFE).unwrap_or(now)),
             account: outcome.record.header.identity.account.as_str().to_owned(),
-            schedule: self.schedule.display().to_string(),
+            schedule: std::path::absolute(&self.schedule)
+                .unwrap_or_else(|_| self.schedule.clone())
+                .display()
+                .to_string(),
             policy,
             plan: outcome.plan.clone(),
             sha256: String::new(),
@@ -152,6 +160,8 @@ impl Plan {
         let mut bytes =
             serde_json::to_vec_pretty(&file).map_err(|why| Failure::start(why.to_string()))?;
         bytes.push(b'\n');
+        // An edited plan can carry a fresh digest of its own: the state knows which ones were made here.
+        tools.state.remember_plan(&file.sha256)?;
         write_synced(&self.out, &bytes)?;
         show::planned(global, &outcome, &self.out, exit);
         Ok(exit)

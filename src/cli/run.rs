@@ -34,7 +34,26 @@ impl Run {
             schedule,
             copies: None,
         };
-        let outcome = job::run(&job, &tools).await?;
+        let outcome = match job::run(&job, &tools).await {
+            Ok(outcome) => outcome,
+            Err(why) => {
+                let failure = Failure::from(why);
+                if failure.exit == Exit::NotStarted
+                    && let Some(relay) = &tools.relay
+                {
+                    let schedule = &job.schedule;
+                    job::not_started(
+                        relay,
+                        &schedule.mails,
+                        &schedule.name,
+                        &failure.message,
+                        tools.now,
+                    )
+                    .await;
+                }
+                return Err(failure);
+            }
+        };
         let exit = Exit::of(&outcome, self.fail_on);
         show::outcome(global, &outcome, exit);
         Ok(exit)

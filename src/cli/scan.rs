@@ -71,7 +71,10 @@ impl Scan {
         }
         if !self.packs.is_empty() {
             schedule.checks.clear();
-            for pack in &self.packs {
+            for (at, pack) in self.packs.iter().enumerate() {
+                if self.packs.iter().take(at).any(|before| before == pack) {
+                    return Err(Failure::usage(format!("--pack {pack} is named twice")));
+                }
                 let checks = crate::config::checks::pack(pack).map_err(Failure::usage)?;
                 schedule.checks.extend(checks);
             }

@@ -98,6 +98,14 @@ fn read_program(global: &Global, problems: &mut Vec<Problem>) -> Option<Program>
         None if Path::new(FILE).is_file() => read_program_file(Path::new(FILE), problems),
         None => Some(Program::defaults(&here)),
     }?;
+    if let Some(relay) = &out.mail {
+        // The password is looked at when there is something to send; the rest must be right now.
+        let unused = Some("unused".to_owned());
+        if let Err(why) = MailSettings::new(&relay.url, &relay.from, unused, None) {
+            let file = global.config.clone().unwrap_or_else(|| PathBuf::from(FILE));
+            problems.push(whole(&file, format!("mail: {why}")));
+        }
+    }
     let environment = environment();
     let endpoint = match &global.endpoint {
         Some(url) => Some(("--endpoint", url.as_str())),

@@ -18,10 +18,32 @@ use crate::model::{Finding, GroupReading, Outcome, RegionStatus, RunRecord, Seve
 use crate::report::view::{View, visible};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A line on stdout. A reader that has gone (`| head`) is no error and changes no exit code.
+macro_rules! say {
+    () => { say!("") };
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// A line on stderr.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
+/// Part of a line on stderr.
+macro_rules! mutter {
+    ($($text:tt)*) => {{
+        let _ = write!(std::io::stderr(), $($text)*);
+    }};
+}
 
 /// Findings on a terminal: one screen; the reports have all.
 const MOST: usize = 30;
@@ -103,11 +125,11 @@ pub(super) fn progress(global: &Global) -> Arc<dyn Fn(Progress<'_>) + Send + Syn
                 regions.fetch_add(1, Ordering::Relaxed);
             }
             Progress::Changing(group) => {
-                eprint!("\r\x1b[Kchanging {group}, then reading it twice");
+                mutter!("\r\x1b[Kchanging {group}, then reading it twice");
                 return;
             }
             Progress::Step(step) => {
-                eprint!("\r\x1b[K{step}\r\x1b[K");
+                mutter!("\r\x1b[K{step}\r\x1b[K");
                 return;
             }
         }
@@ -116,7 +138,7 @@ pub(super) fn progress(global: &Global) -> Arc<dyn Fn(Progress<'_>) + Send + Syn
             regions.load(Ordering::Relaxed),
         );
         if groups % 16 == 0 || matches!(progress, Progress::Region(_)) {
-            eprint!("\r\x1b[Kread {groups} groups, {regions} regions done");
+            mutter!("\r\x1b[Kread {groups} groups, {regions} regions done");
         }
     })
 }
@@ -125,12 +147,12 @@ pub(super) fn progress(global: &Global) -> Arc<dyn Fn(Progress<'_>) + Send + Syn
 pub(super) fn failure(global: &Global, failure: &Failure) {
     let paint = Paint(colour(global, std::io::stderr().is_terminal()));
     for line in failure.message.lines() {
-        eprintln!("{} {}", paint.with("1;31", "error:"), visible(line));
+        tell!("{} {}", paint.with("1;31", "error:"), visible(line));
     }
 }
 
 fn print_json(value: &Value) {
-    println!("{value}");
+    say!("{value}");
 }
 
 /// A run's answer.
@@ -142,17 +164,20 @@ pub(super) fn outcome(global: &Global, outcome: &RunOutcome, exit: Exit) {
     let paint = Paint::of(global);
     record(&paint, &outcome.record);
     changes(&paint, &outcome.record);
-    println!();
-    println!(
+    say!();
+    say!(
         "{} {}",
         paint.dim("evidence"),
         outcome.sealed.folder.display()
     );
     for path in &outcome.copies {
-        println!("{} {}", paint.dim("report  "), path.display());
+        say!("{} {}", paint.dim("report  "), path.display());
     }
     receipts_text(&paint, &outcome.receipts);
-    println!(
+    if let Some(why) = &outcome.copy_error {
+        say!("{} {}", paint.with("1;31", "error   "), visible(why));
+    }
+    say!(
         "{} sgwarden verify {}",
         paint.dim("check   "),
         outcome.sealed.run
@@ -163,14 +188,14 @@ pub(super) fn outcome(global: &Global, outcome: &RunOutcome, exit: Exit) {
         .iter()
         .any(|c| c.outcome == Outcome::Verified && c.kind == crate::model::ChangeKind::Revoke);
     if rollback {
-        println!(
+        say!(
             "{} sgwarden rollback {}",
             paint.dim("undo    "),
             outcome.sealed.run
         );
     }
     if exit != Exit::Done {
-        println!("{} {}", paint.dim("exit    "), exit.code());
+        say!("{} {}", paint.dim("exit    "), exit.code());
     }
 }
 
@@ -222,7 +247,7 @@ fn record(paint: &Paint, record: &RunRecord) {
     } else {
         "1;32"
     };
-    println!(
+    say!(
         "{} {}",
         paint.with(code, &view.word()),
         paint.bold(&view.counts())
@@ -233,7 +258,7 @@ fn record(paint: &Paint, record: &RunRecord) {
         .iter()
         .filter(|r| r.status == RegionStatus::Ok)
         .count();
-    println!(
+    say!(
         "{} groups with {} rules in {} region(s) read, {} compliant. Account {}, as {}.",
         header.groups,
         header.rules,
@@ -243,7 +268,7 @@ fn record(paint: &Paint, record: &RunRecord) {
         header.identity.arn
     );
     for reason in &header.incomplete_reasons {
-        println!("  {} {}", paint.with("1;35", "!"), visible(reason));
+        say!("  {} {}", paint.with("1;35", "!"), visible(reason));
     }
     let all = view.findings();
     for (title, wanted) in [
@@ -259,19 +284,19 @@ fn record(paint: &Paint, record: &RunRecord) {
         if some.is_empty() {
             continue;
         }
-        println!("\n{}", paint.bold(title));
+        say!("\n{}", paint.bold(title));
         for finding in some.iter().take(MOST) {
-            println!(
+            say!(
                 "  {} {} {} {}",
                 paint.severity(finding.severity),
                 finding.region,
                 paint.bold(&visible(&finding.group_name)),
                 paint.dim(&format!("{} {}", finding.group_id, finding.state.as_str()))
             );
-            println!("      {}", view.sentence(finding));
+            say!("      {}", view.sentence(finding));
         }
         if some.len() > MOST {
-            println!(
+            say!(
                 "  {}",
                 paint.dim(&format!(
                     "and {} more: the reports have all",
@@ -281,9 +306,9 @@ fn record(paint: &Paint, record: &RunRecord) {
         }
     }
     if !record.resolved.is_empty() {
-        println!("\n{}", paint.bold("No longer exposed since the last run"));
+        say!("\n{}", paint.bold("No longer exposed since the last run"));
         for finding in record.resolved.iter().take(MOST) {
-            println!(
+            say!(
                 "  {} {} {}",
                 finding.region,
                 visible(&finding.group_name),
@@ -296,34 +321,34 @@ fn record(paint: &Paint, record: &RunRecord) {
 fn changes(paint: &Paint, record: &RunRecord) {
     let view = View::new(record);
     if !record.changes.is_empty() {
-        println!("\n{}", paint.bold("Changed"));
+        say!("\n{}", paint.bold("Changed"));
         for change in &record.changes {
             let code = match change.outcome {
                 Outcome::Verified | Outcome::AlreadyGone => "32",
                 Outcome::Drifted => "35",
                 Outcome::Refused | Outcome::Failed | Outcome::Unknown => "1;31",
             };
-            println!(
+            say!(
                 "  {} {} {} {}",
                 paint.with(code, change.outcome.as_str()),
                 change.region,
                 paint.bold(&visible(&change.group_name)),
                 paint.dim(change.group_id.as_str())
             );
-            println!("      {}", view.change(change));
+            say!("      {}", view.change(change));
         }
     }
     if !record.held.is_empty() {
-        println!("\n{}", paint.bold("Held back"));
+        say!("\n{}", paint.bold("Held back"));
         for held in record.held.iter().take(MOST) {
             let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
-            println!(
+            say!(
                 "  {} {} {}",
                 paint.with("33", &reasons.join("+")),
                 held.region,
                 paint.dim(&format!("{} {}", held.group_id, held.rules.join(" ")))
             );
-            println!("      {}", visible(&held.detail));
+            say!("      {}", visible(&held.detail));
         }
     }
 }
@@ -331,14 +356,14 @@ fn changes(paint: &Paint, record: &RunRecord) {
 fn receipts_text(paint: &Paint, receipts: &[Receipt]) {
     for receipt in receipts {
         match (&receipt.reply, &receipt.error) {
-            (Some(reply), _) => println!(
+            (Some(reply), _) => say!(
                 "{} accepted for {} by {}: {}",
                 paint.dim("mail    "),
                 receipt.recipient,
                 receipt.relay,
                 visible(reply)
             ),
-            (None, error) => println!(
+            (None, error) => say!(
                 "{} {} for {}: {}",
                 paint.dim("mail    "),
                 paint.with("1;31", "NOT accepted"),
@@ -356,7 +381,7 @@ pub(super) fn resent(global: &Global, receipts: &[Receipt], exit: Exit) {
         return;
     }
     if receipts.is_empty() {
-        println!("nothing waits to be delivered");
+        say!("nothing waits to be delivered");
     }
     receipts_text(&Paint::of(global), receipts);
 }
@@ -387,27 +412,27 @@ pub(super) fn verified(global: &Global, reports: &[Report], loose: &[String], ex
         } else {
             paint.with("1;31", "NOT AS SEALED")
         };
-        println!(
+        say!(
             "{word} {} ({} files, {} bytes)",
             visible(&report.run),
             report.files,
             report.bytes
         );
         if let Some(sha256) = &report.manifest_sha256 {
-            println!("  {}", paint.dim(&format!("manifest.json sha256 {sha256}")));
+            say!("  {}", paint.dim(&format!("manifest.json sha256 {sha256}")));
         }
         for problem in &report.problems {
-            println!("  {} {}", paint.with("1;31", "!"), visible(problem));
+            say!("  {} {}", paint.with("1;31", "!"), visible(problem));
         }
         for note in &report.notes {
-            println!("  {}", paint.dim(&visible(note)));
+            say!("  {}", paint.dim(&visible(note)));
         }
     }
     for problem in loose {
-        println!("{} {}", paint.with("1;31", "!"), visible(problem));
+        say!("{} {}", paint.with("1;31", "!"), visible(problem));
     }
     if reports.is_empty() && loose.is_empty() {
-        println!("there is no sealed run here");
+        say!("there is no sealed run here");
     }
 }
 
@@ -435,7 +460,7 @@ pub(super) fn runs(global: &Global, listed: &[Listed]) {
     }
     let paint = Paint::of(global);
     if listed.is_empty() {
-        println!("no runs here yet");
+        say!("no runs here yet");
     }
     for entry in listed {
         match entry {
@@ -447,7 +472,7 @@ pub(super) fn runs(global: &Global, listed: &[Listed]) {
                 } else {
                     paint.with("1;31", "INCOMPLETE")
                 };
-                println!(
+                say!(
                     "{} {word} {} groups: {} exposed, {} undetermined, {} managed, {} waived, {} compliant ({}, {})",
                     paint.bold(header.run.as_str()),
                     header.groups,
@@ -460,9 +485,9 @@ pub(super) fn runs(global: &Global, listed: &[Listed]) {
                     header.identity.account
                 );
             }
-            Listed::Unfinished(name) => println!("{} {name}", paint.with("33", "unfinished")),
+            Listed::Unfinished(name) => say!("{} {name}", paint.with("33", "unfinished")),
             Listed::Broken(name, why) => {
-                println!(
+                say!(
                     "{} {}: {}",
                     paint.with("1;31", "broken"),
                     visible(name),
@@ -482,7 +507,7 @@ pub(super) fn paths(global: &Global, paths: &[PathBuf]) {
     if global.json {
         print_json(&json!({ "artifacts": paths }));
     } else {
-        paths.iter().for_each(|path| println!("{path}"));
+        paths.iter().for_each(|path| say!("{path}"));
     }
 }
 
@@ -491,14 +516,14 @@ pub(super) fn answer(global: &Global, value: &Value, lines: &[String]) {
     if global.json {
         print_json(value);
     } else {
-        lines.iter().for_each(|line| println!("{line}"));
+        lines.iter().for_each(|line| say!("{line}"));
     }
 }
 
 /// A heading of `demo`.
 pub(super) fn heading(global: &Global, text: &str) {
     if !global.json {
-        println!("\n{}", Paint::of(global).with("1;7", &format!(" {text} ")));
+        say!("\n{}", Paint::of(global).with("1;7", &format!(" {text} ")));
     }
 }
 
@@ -530,14 +555,14 @@ pub(super) fn explained(
         return;
     }
     let paint = Paint::of(global);
-    println!(
+    say!(
         "{} {} in {}",
         paint.bold(&visible(&group.group.name)),
         group.group.id,
         group.region
     );
     if let Some(why) = &group.rules.incomplete {
-        println!(
+        say!(
             "{} {}",
             paint.with("1;35", "not all of its rules could be read:"),
             visible(why)
@@ -564,7 +589,7 @@ fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, openin
         _ => "1;31",
     };
     let protocol = question.protocol.as_str();
-    println!("\n{protocol}{port} from {from}: {}", paint.with(code, word));
+    say!("\n{protocol}{port} from {from}: {}", paint.with(code, word));
     let shown = if word == "undetermined" {
         opening
     } else {
@@ -581,7 +606,7 @@ fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, openin
             (took, asked) if took == asked => paint.bold("decides every address"),
             (took, asked) => paint.bold(&format!("decides {took} of {asked} addresses")),
         };
-        println!(
+        say!(
             "  {:>2}. priority {:>3} {action:<6} {} {} from {} ({}): {took}",
             number.saturating_add(1),
             visible(&step.priority),
@@ -591,27 +616,27 @@ fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, openin
             visible(&step.rule_id)
         );
         for why in &step.unreadable {
-            println!(
+            say!(
                 "        {} {}",
                 paint.with("1;35", "could be anything:"),
                 visible(why)
             );
         }
         if step.limited {
-            println!(
+            say!(
                 "        narrowed by a source port or destination; read as without, since a client chooses its source port"
             );
         }
     }
     for id in &shown.skipped {
-        println!("      drop {} has a limit and closes nothing", visible(id));
+        say!("      drop {} has a limit and closes nothing", visible(id));
     }
     if shown.steps.is_empty() {
-        println!("      no rule matches: ingress is dropped");
+        say!("      no rule matches: ingress is dropped");
     } else if shown.accepted.is_empty()
         && shown.steps.iter().all(|step| step.policy == Policy::Accept)
     {
-        println!("      whatever no rule matches is dropped");
+        say!("      whatever no rule matches is dropped");
     }
 }
 
@@ -663,9 +688,9 @@ pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::P
     }
     let paint = Paint::of(global);
     record(&paint, &outcome.record);
-    println!("\n{}", paint.bold("Would be revoked"));
+    say!("\n{}", paint.bold("Would be revoked"));
     for group in &outcome.plan.groups {
-        println!(
+        say!(
             "  {} {} {}",
             group.region,
             paint.bold(&visible(&group.group_name)),
@@ -677,7 +702,7 @@ pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::P
                 .iter()
                 .map(|(name, value)| format!("{name}={}", visible(value)))
                 .collect();
-            println!("    {} {}", paint.bold(&change.rule_id), fields.join(" "));
+            say!("    {} {}", paint.bold(&change.rule_id), fields.join(" "));
             for traffic in &change.ends {
                 let kind = if traffic.internet {
                     "internet"
@@ -685,7 +710,7 @@ pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::P
                     "private and reserved"
                 };
                 let first: Vec<&str> = traffic.sources.iter().take(4).map(String::as_str).collect();
-                println!(
+                say!(
                     "      ends {} {} from {} {kind} addresses: {}{}",
                     traffic.protocol.as_str(),
                     traffic.ports,
@@ -704,14 +729,14 @@ pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::P
             .iter()
             .map(|(check, verdict)| format!("{check}: {verdict}"))
             .collect();
-        println!("      then {}", predicted.join(", "));
+        say!("      then {}", predicted.join(", "));
     }
     if outcome.plan.groups.is_empty() {
-        println!("  nothing");
+        say!("  nothing");
     }
     changes(&paint, &outcome.record);
-    println!("\n{} {}", paint.dim("plan    "), file.display());
-    println!(
+    say!("\n{} {}", paint.dim("plan    "), file.display());
+    say!(
         "{} sgwarden apply {} --approved-by NAME --ticket ID",
         paint.dim("carry out"),
         file.display()
@@ -727,7 +752,7 @@ pub(super) fn demo_run(global: &Global, outcome: &RunOutcome, exit: Exit) {
     record(&paint, &outcome.record);
     changes(&paint, &outcome.record);
     if exit != Exit::Done {
-        println!(
+        say!(
             "\n{}",
             paint.dim(&format!(
                 "a run of your own would exit {} here",

@@ -157,6 +157,13 @@ impl Client {
         let mut course = Course::new(self, request);
         loop {
             course.pace.turn().await;
+            if course.attempts == 0
+                && !course
+                    .pace
+                    .may_go(Instant::now(), self.settings.limits.probe_gap)
+            {
+                return Err(course.fail(Trouble::silenced()));
+            }
             let within = course.time_left();
             let date = Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
             let nonce = match nonce() {

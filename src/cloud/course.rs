@@ -35,6 +35,17 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    /// Others of this action and region were not answered, and none was since: not even sent.
+    pub(super) fn silenced() -> Self {
+        Self {
+            reaction: Reaction::Fatal(Kind::Silent),
+            code: "timeout".to_owned(),
+            ..Self::local(
+                "not sent: calls of this action in this region are not answered".to_owned(),
+            )
+        }
+    }
+
     /// Something that never left this machine.
     pub(super) fn local(message: String) -> Self {
         Self {

@@ -45,6 +45,8 @@ struct State {
     hopeless: bool,
     /// A call used up its budget of silence, and none has been answered since.
     silent: bool,
+    /// When a call last went out all the same.
+    probed: Option<Instant>,
 }
 
 impl Pace {
@@ -132,6 +134,20 @@ impl Pace {
     /// Whether a call gave up on throttling and none went through since.
     pub fn is_hopeless(&self) -> bool {
         locked(&self.state).hopeless
+    }
+
+    /// Whether a call may go out: always, but while nothing is answered one probe at a time, a gap
+    /// apart. Thousands of calls that each wait for nothing would hold up everybody else for hours.
+    pub fn may_go(&self, now: Instant, gap: Duration) -> bool {
+        let mut state = locked(&self.state);
+        if !state.silent {
+            return true;
+        }
+        if state.probed.is_some_and(|probed| now < probed + gap) {
+            return false;
+        }
+        state.probed = Some(now);
+        true
     }
 
     /// Whether a call gave up on silence and none was answered since.

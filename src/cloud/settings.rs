@@ -71,6 +71,8 @@ pub struct Limits {
     /// The same for failing to connect as long as no host has answered at all: a wrong endpoint
     /// should be told soon.
     pub first_contact: Duration,
+    /// While a region's action is not answered at all: between two calls that try it all the same.
+    pub probe_gap: Duration,
     /// First wait after silence; doubles.
     pub silence_first_wait: Duration,
     /// Longest wait after silence.
@@ -107,6 +109,7 @@ impl Default for Limits {
             whole_call: Duration::from_secs(40),
             silence_budget: Duration::from_secs(110),
             first_contact: Duration::from_secs(20),
+            probe_gap: Duration::from_secs(30),
             silence_first_wait: Duration::from_millis(200),
             silence_longest_wait: Duration::from_secs(8),
             throttle_budget: Duration::from_secs(300),

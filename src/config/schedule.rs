@@ -27,6 +27,16 @@ pub struct ScopeConfig {
     pub exclude_groups: Vec<String>,
 }
 
+impl ScopeConfig {
+    /// Whether nothing narrows the groups: then one that is not listed is gone.
+    pub fn is_every_group(&self) -> bool {
+        self.groups.is_none()
+            && self.names.is_empty()
+            && self.tags.is_empty()
+            && self.exclude_groups.is_empty()
+    }
+}
+
 /// When a letter is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum When {
@@ -138,7 +148,7 @@ impl Schedule {
             source.problem(
                 0..0,
                 "",
-                format!("a schedule's name becomes part of file names: \"{name}\" must be letters, digits, hyphens and underscores, at most 64"),
+                format!("a schedule's name becomes part of file names: \"{name}\" must be letters, digits, hyphens and underscores, at most 64, and no command such as scan"),
             );
         }
         if let Some(cron) = top.text("cron") {
@@ -190,8 +200,12 @@ impl Schedule {
     }
 }
 
+/// Names of runs that no schedule makes: each has a chain of its own.
+const COMMANDS: [&str; 3] = ["scan", "apply", "rollback"];
+
 fn is_name(name: &str) -> bool {
     !name.is_empty()
+        && !COMMANDS.contains(&name)
         && name.len() <= 64
         && name
             .bytes()
@@ -296,6 +310,7 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
 }
 
 fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
+    let mut source_clean = true;
     if let Some(packs) = table.texts("packs") {
         out.checks.clear();
         out.packs.clear();
@@ -309,7 +324,10 @@ fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
                     out.checks.extend(checks);
                     out.packs.push(pack.value);
                 }
-                Err(why) => table.problem(&pack, why),
+                Err(why) => {
+                    source_clean = false;
+                    table.problem(&pack, why);
+                }
             }
         }
     }
@@ -321,6 +339,8 @@ fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
                 own.problem(&id, format!("there is already a check \"{}\"", check.id));
             }
             out.checks.push(check);
+        } else {
+            source_clean = false;
         }
         own.finish();
     }
@@ -333,7 +353,7 @@ fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
         }
     }
     table.not_built(&["waivers", "attribution"]);
-    if out.checks.is_empty() && !table.has("packs") {
+    if out.checks.is_empty() && source_clean {
         table.missing("packs", "no check is left to judge by");
     }
 }

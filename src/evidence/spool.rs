@@ -314,7 +314,7 @@ const POPULATION_HEADER: [&str; 10] = [
 /// A group's name is an attacker's text: a spreadsheet must not run it.
 fn guard_formula(text: &str) -> String {
     let risky = text.trim_start_matches([' ', '\u{3000}']).starts_with([
-        '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+        '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
     ]);
     if risky {
         format!("'{text}")

@@ -3,7 +3,7 @@
 use super::format::{self, Changes, Findings, Manifest};
 use super::seal::UNFINISHED;
 use super::{Error, SealedRun};
-use crate::model::{Coverage, RunId, RunRecord};
+use crate::model::{Coverage, RunId, RunRecord, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,37 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a run is sealed here.
+    pub fn is_sealed(&self, run: &RunId) -> bool {
+        self.runs()
+            .join(run.as_str())
+            .join(format::MANIFEST)
+            .is_file()
+    }
+
+    /// Gives folders their name whose run was killed between its manifest and that: `remembered`
+    /// says whether the state knows a run's manifest by that hash.
+    ///
+    /// # Errors
+    /// The store cannot be listed.
+    pub fn finish_renames(&self, remembered: impl Fn(&str, &Sha256) -> bool) -> Result<(), Error> {
+        for name in self.names()? {
+            let Some(run) = name.strip_suffix(UNFINISHED) else {
+                continue;
+            };
+            let folder = self.runs().join(&name);
+            let Ok(bytes) = fs::read(folder.join(format::MANIFEST)) else {
+                continue;
+            };
+            if remembered(run, &format::sha256(&bytes)) {
+                let to = self.runs().join(run);
+                fs::rename(&folder, &to).map_err(Error::io("rename", &folder))?;
+                super::seal::sync_folder(&self.runs())?;
+            }
+        }
+        Ok(())
     }
 
     /// The folder of a run named by id or path.

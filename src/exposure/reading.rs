@@ -428,12 +428,13 @@ enum Limit {
 }
 
 fn read_limits(rule: &Rule) -> Limit {
+    let mut odd_one: Option<String> = None;
     let mut limited = false;
     if !rule.source_port_range.is_unset() {
         match rule.source_port_range.text().and_then(parse_port_range) {
             Some((1, u16::MAX)) => {}
             Some(_) => limited = true,
-            None => return Limit::Odd(odd("SourcePortRange", &rule.source_port_range)),
+            None => odd_one = Some(odd("SourcePortRange", &rule.source_port_range)),
         }
     }
     for (family, name, field) in [
@@ -446,7 +447,7 @@ fn read_limits(rule: &Rule) -> Limit {
         match field.text().and_then(|text| parse_cidr(family, text)) {
             Some((0, high)) if high == super::set::last_address(family) => {}
             Some(_) => limited = true,
-            None => return Limit::Odd(odd(name, field)),
+            None => odd_one = Some(odd(name, field)),
         }
     }
     // Fields of egress rules; the service does not document them here. They could narrow the rule.
@@ -455,8 +456,13 @@ fn read_limits(rule: &Rule) -> Limit {
         ("DestPrefixListId", &rule.dest_prefix_list_id),
     ] {
         if !field.is_unset() {
-            return Limit::Odd(format!("{name} on an ingress rule is not understood"));
+            odd_one = Some(format!("{name} on an ingress rule is not understood"));
         }
     }
-    if limited { Limit::Some } else { Limit::None }
+    // "A limit that does not parse [...] on a Drop makes the rule unreadable", whatever stands beside.
+    match odd_one {
+        Some(what) => Limit::Odd(what),
+        None if limited => Limit::Some,
+        None => Limit::None,
+    }
 }

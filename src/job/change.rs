@@ -53,7 +53,9 @@ impl<'a> Changing<'a> {
         &mut self,
         plan: &RemediationPlan,
         remediation: &Remediation,
+        zone: chrono_tz::Tz,
     ) -> Result<(), Error> {
+        let windows = &remediation.windows;
         if plan.groups.is_empty() {
             return Ok(());
         }
@@ -67,6 +69,13 @@ impl<'a> Changing<'a> {
                     vec![HoldReason::CanaryFailed],
                     why.clone(),
                 ));
+                continue;
+            }
+            let now = (self.tools.now)();
+            if !windows.is_empty() && !windows.iter().any(|window| window.holds(now, zone)) {
+                let closed = "the window closed while the run went on".to_owned();
+                self.held
+                    .push(guard::held(group, vec![HoldReason::Window], closed));
                 continue;
             }
             let changes = self.one(group, &mut journal).await?;
@@ -127,7 +136,14 @@ impl<'a> Changing<'a> {
         let notes: Vec<RuleNote> = changes
             .iter()
             .filter(|c| c.kind == ChangeKind::Revoke && c.outcome == Outcome::Verified)
-            .map(|change| note(change, Done::Revoked, (self.tools.now)()))
+            .map(|change| {
+                note(
+                    change,
+                    self.begun.run.as_str(),
+                    Done::Revoked,
+                    (self.tools.now)(),
+                )
+            })
             .collect();
         self.tools.state.note_rules(&notes)?;
         Ok(changes)
@@ -186,13 +202,14 @@ fn name_new_rule(change: &mut Change, applied: &Applied) {
     }
 }
 
-fn note(change: &Change, what: Done, at: DateTime<Utc>) -> RuleNote {
+fn note(change: &Change, run: &str, what: Done, at: DateTime<Utc>) -> RuleNote {
     RuleNote {
         at,
         account: change.account.as_str().to_owned(),
         region: change.region.clone(),
         group_id: change.group_id.clone(),
         rule: said_by(&change.rule),
+        run: run.to_owned(),
         what,
     }
 }
@@ -213,8 +230,24 @@ pub(super) async fn settle_orphans(
     let mut out = Vec::new();
     for Orphan { run, changes } in tools.state.orphans()? {
         let mut journal = tools.state.journal(&run)?;
+        if tools.store.is_sealed(&run) {
+            // Killed between its seal and this line: its own changes.json has it all.
+            journal.write(&Entry::Sealed { run: run.clone() })?;
+            continue;
+        }
         for (number, mut change) in changes {
             change.intent_of = Some(run.as_str().to_owned());
+            if change.account != begun.identity.account {
+                // Its group cannot be read with these keys: it stays open for a run that can.
+                if change.outcome == Outcome::Unknown {
+                    change.error = Some(format!(
+                        "the run ended before it knew; only a run of account {} can settle it",
+                        change.account
+                    ));
+                }
+                out.push(change);
+                continue;
+            }
             if change.outcome == Outcome::Unknown {
                 settle(tools, begun, policy, &mut change).await?;
                 if change.outcome != Outcome::Unknown {
@@ -224,11 +257,11 @@ pub(super) async fn settle_orphans(
                         change: Box::new(change.clone()),
                     })?;
                 }
-                if change.outcome == Outcome::Verified && change.kind == ChangeKind::Revoke {
-                    tools
-                        .state
-                        .note_rules(&[note(&change, Done::Revoked, (tools.now)())])?;
-                }
+            }
+            if change.outcome == Outcome::Verified && change.kind == ChangeKind::Revoke {
+                // Written again where the killed run had written it: a run counts once.
+                let revoked = note(&change, run.as_str(), Done::Revoked, (tools.now)());
+                tools.state.note_rules(&[revoked])?;
             }
             out.push(change);
         }
@@ -245,10 +278,14 @@ async fn settle(
 ) -> Result<(), Error> {
     let mut last: Option<String> = None;
     let mut why = String::new();
-    for attempt in 0..4 {
-        if attempt > 0 {
+    let begun_at = tokio::time::Instant::now();
+    let mut first = true;
+    // "Not done" is said only when the time has passed in which a reading may be stale.
+    while first || begun_at.elapsed() < tools.waits.deadline {
+        if !first {
             tokio::time::sleep(tools.waits.first).await;
         }
+        first = false;
         let read = read_group(
             &tools.client,
             &change.account,
@@ -279,10 +316,7 @@ async fn settle(
             continue;
         }
         let now = digest(&reading);
-        if last.as_ref() != Some(&now) {
-            last = Some(now);
-            continue;
-        }
+        let same = last.as_ref() == Some(&now);
         let done = match change.kind {
             ChangeKind::Revoke => {
                 let id = change
@@ -296,6 +330,11 @@ async fn settle(
                 reading.rules.read.iter().any(|rule| said(rule) == wanted)
             }
         };
+        let late = begun_at.elapsed().saturating_add(tools.waits.first) >= tools.waits.deadline;
+        if !same || (!done && !late) {
+            last = Some(now);
+            continue;
+        }
         let judged = crate::policy::assess(policy, &reading);
         for (check, verdict) in policy.checks.iter().zip(judged.verdicts) {
             change
@@ -338,7 +377,9 @@ pub(super) fn close_journals(tools: &Tools, record: &RunRecord) -> Result<(), Er
             }
             Some(of) => {
                 journals.insert(of.clone());
-                if change.outcome == Outcome::Unknown {
+                if change.outcome == Outcome::Unknown
+                    || change.account != record.header.identity.account
+                {
                     open.insert(of.clone());
                 }
             }
@@ -470,7 +511,10 @@ pub async fn apply_plan(
         let settled = settle_orphans(tools, &mut begun, &policy).await?;
         let mut changing = Changing::new(tools, &mut begun, &policy);
         changing.changes = settled;
-        changing.carry_out(plan, &job.schedule.remediation).await?;
+        changing.held.clone_from(&plan.held);
+        changing
+            .carry_out(plan, &job.schedule.remediation, job.schedule.timezone)
+            .await?;
         Ok::<_, Error>((changing.changes, changing.held))
     };
     match work.await {
@@ -485,7 +529,7 @@ pub async fn apply_plan(
             sealed(job, tools, begun, deed).await
         }
         Err(why) => {
-            begun.draft.abandon();
+            give_up(tools, begun);
             Err(why)
         }
     }
@@ -535,6 +579,14 @@ pub struct Restore {
     pub merge: bool,
     /// For how long it is held from being revoked again.
     pub hold: TimeDelta,
+}
+
+/// Throws the draft away where nothing was attempted; else it stays, unfinished, with its raw answers:
+/// the journal has every change, and the next run puts them into evidence.
+pub(super) fn give_up(tools: &Tools, begun: Begun) {
+    if !tools.state.has_journal(&begun.run) {
+        begun.draft.abandon();
+    }
 }
 
 /// Puts back what a run revoked, verifies it and keeps evidence of its own.
@@ -595,7 +647,15 @@ pub async fn rollback(
     let policy = policy_of(&job.schedule);
     let work = async {
         let settled = settle_orphans(tools, &mut begun, &policy).await?;
-        put_back(tools, &mut begun, &policy, &groups, restore, settled).await
+        put_back(
+            tools,
+            &mut begun,
+            &policy,
+            (&record, &groups),
+            restore,
+            settled,
+        )
+        .await
     };
     match work.await {
         Ok((changes, held, errors)) => {
@@ -608,7 +668,7 @@ pub async fn rollback(
             sealed(job, tools, begun, deed).await
         }
         Err(why) => {
-            begun.draft.abandon();
+            give_up(tools, begun);
             Err(why)
         }
     }
@@ -624,7 +684,7 @@ async fn put_back(
     tools: &Tools,
     begun: &mut Begun,
     policy: &Policy,
-    groups: &BTreeMap<(String, String), Vec<&Change>>,
+    (record, groups): (&RunRecord, &BTreeMap<(String, String), Vec<&Change>>),
     restore: &Restore,
     settled: Vec<Change>,
 ) -> Result<PutBack, Error> {
@@ -677,7 +737,25 @@ async fn put_back(
             changing.held.push(hold(HoldReason::NoUndo, why.clone()));
             continue;
         }
-        match undoing::plan(&reading, changes, restore.merge) {
+        let now = (tools.now)();
+        let until = now.checked_add_signed(restore.hold).unwrap_or(now);
+        let run = changing.begun.run.as_str().to_owned();
+        let all: Vec<&Change> = record
+            .changes
+            .iter()
+            .filter(|c| c.region == first.region && c.group_id == first.group_id)
+            .filter(|c| undoing::took_away(c))
+            .collect();
+        let planned = undoing::plan(&reading, changes, &all, restore.merge);
+        if !matches!(planned, undoing::Plan::Moved(_)) {
+            // Held from now on, whatever becomes of this process: before anything is asked for.
+            let notes: Vec<RuleNote> = changes
+                .iter()
+                .map(|change| note(change, &run, Done::RestoredUntil(until), now))
+                .collect();
+            tools.state.note_rules(&notes)?;
+        }
+        match planned {
             undoing::Plan::Nothing => {
                 changing.changes.extend(changes.iter().map(|change| already_back(change, &reading)));
             }
@@ -690,14 +768,6 @@ async fn put_back(
             )),
             undoing::Plan::Do(plan) => {
                 let made = changing.one(&plan, &mut journal).await?;
-                let now = (tools.now)();
-                let until = now.checked_add_signed(restore.hold).unwrap_or(now);
-                let notes: Vec<RuleNote> = made
-                    .iter()
-                    .filter(|change| change.outcome == Outcome::Verified)
-                    .map(|change| note(change, Done::RestoredUntil(until), now))
-                    .collect();
-                tools.state.note_rules(&notes)?;
                 changing.changes.extend(made);
             }
         }

@@ -110,3 +110,70 @@ pub async fn resend(
     }
     Ok(receipts)
 }
+
+/// A letter that could not even be composed or kept.
+pub(super) fn not_sent(why: &Error, now: DateTime<Utc>) -> Receipt {
+    let mut told = why.to_string();
+    if let Some(cause) = std::error::Error::source(why) {
+        told.push_str(": ");
+        told.push_str(&cause.to_string());
+    }
+    Receipt {
+        recipient: "everyone".to_owned(),
+        relay: String::new(),
+        message_id: String::new(),
+        at: now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        reply: None,
+        error: Some(told),
+        tries: 0,
+    }
+}
+
+/// Tells every recipient of a schedule that its run could not start: silence would look like peace.
+/// There is no run, so nothing is kept in the outbox.
+pub async fn not_started(
+    relay: &MailSettings,
+    mails: &[MailConfig],
+    schedule: &str,
+    why: &str,
+    now: fn() -> DateTime<Utc>,
+) -> Vec<Receipt> {
+    let date = now();
+    let subject = format!(
+        "[sgwarden] NOT STARTED {schedule} - {}",
+        date.format("%Y-%m-%d")
+    );
+    let text = format!(
+        "The run of schedule {schedule} could not start, or its evidence could not be kept.\n\n{why}\n\n\
+         There is no report of this run. Where it had begun to change anything, the journal in the \
+         state has every change, and the next run puts them into evidence.\n"
+    );
+    let html = format!(
+        "<html><body><p style=\"font-family:Arial,sans-serif;white-space:pre-wrap\">{}</p></body></html>",
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    );
+    let mut receipts = Vec::new();
+    for (at, config) in mails.iter().enumerate() {
+        let draft = mail::Draft {
+            subject: &subject,
+            text: &text,
+            html: &html,
+            to: &config.to,
+            cc: &config.cc,
+            reply_to: config.reply_to.as_deref(),
+            id: &format!(
+                "{}-{schedule}-not-started.{}",
+                date.format("%Y%m%dT%H%M%SZ"),
+                at.saturating_add(1)
+            ),
+            date,
+            attachments: Vec::new(),
+        };
+        if let Ok(mut message) = mail::compose(relay, &draft) {
+            receipts.extend(mail::send(relay, &mut message, now).await);
+        }
+    }
+    receipts
+}

@@ -217,7 +217,7 @@ impl<'p> Reading<'p> {
             if self.remediation.grace > chrono::TimeDelta::zero() {
                 let since = self
                     .history
-                    .rule_first_seen(account, region, id, rule_id)
+                    .rule_first_seen(account, region, id, &shown(rule))
                     .and_then(|since| since.parse::<DateTime<Utc>>().ok())
                     .unwrap_or(self.now);
                 if let Some(from) = since.checked_add_signed(self.remediation.grace)
@@ -230,11 +230,12 @@ impl<'p> Reading<'p> {
                 continue;
             }
             let said = said(rule);
-            let revoked = notes
+            let revoked: BTreeSet<&str> = notes
                 .iter()
                 .filter(|note| note.rule == said && note.what == Done::Revoked)
-                .count();
-            if revoked >= 2 {
+                .map(|note| note.run.as_str())
+                .collect();
+            if revoked.len() >= 2 {
                 known.fought_over.insert(rule_id.to_owned());
             }
             for note in notes.iter().filter(|note| note.rule == said) {
@@ -303,4 +304,15 @@ pub(super) fn request(scope: &ScopeConfig, account: &AccountId) -> Request {
 
 fn utc(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A rule as findings show it, by which its age is known: one that was widened in place is young.
+fn shown(rule: &crate::model::Rule) -> [String; 5] {
+    [
+        rule.id().to_owned(),
+        rule.priority.shown().to_owned(),
+        rule.ip_protocol.shown().to_owned(),
+        rule.ports_shown().to_owned(),
+        rule.source_shown(),
+    ]
 }

@@ -236,10 +236,17 @@ impl Rule {
 
     /// Its fields as a map.
     pub fn field_map(&self) -> BTreeMap<String, String> {
-        self.fields()
+        let mut map: BTreeMap<String, String> = self
+            .fields()
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+            .collect();
+        if let Some(nic) = self.asked_nic {
+            // Unset is the interface that was asked for.
+            map.entry("NicType".to_owned())
+                .or_insert_with(|| nic.as_str().to_owned());
+        }
+        map
     }
 
     /// The source as a person would name it: the first that is set, in the order rules are read.

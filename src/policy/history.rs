@@ -15,6 +15,17 @@ fn key(finding: &Finding) -> Key {
     )
 }
 
+/// A rule as findings show it: id, priority, protocol, ports, source.
+fn shown(rule: &crate::model::FindingRule) -> [String; 5] {
+    [
+        rule.rule_id.clone(),
+        rule.priority.clone(),
+        rule.protocol.clone(),
+        rule.port_range.clone(),
+        rule.source.clone(),
+    ]
+}
+
 /// What the last run said.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -53,7 +64,7 @@ impl History {
         account: &str,
         region: &str,
         group: &str,
-        rule: &str,
+        rule: &[String; 5],
     ) -> Option<&str> {
         self.open
             .values()
@@ -63,7 +74,7 @@ impl History {
                     && f.group_id.as_str() == group
             })
             .flat_map(|f| &f.rules)
-            .filter(|r| r.rule_id == rule && !r.first_seen.is_empty())
+            .filter(|r| shown(r) == *rule && !r.first_seen.is_empty())
             .map(|r| r.first_seen.as_str())
             .min()
     }
@@ -77,7 +88,7 @@ impl History {
                     break;
                 };
                 let since = self
-                    .rule_first_seen(&key.0, &key.1, &key.2, &rule.rule_id)
+                    .rule_first_seen(&key.0, &key.1, &key.2, &shown(rule))
                     .unwrap_or(now)
                     .to_owned();
                 if let Some(rule) = finding.rules.get_mut(at) {
@@ -99,12 +110,13 @@ impl History {
     }
 
     /// Findings of the last run that are gone: compliant now, or of a group that is no longer
-    /// there, in a region that was read. What was not read is not resolved.
+    /// there, in a region of which every group was read. What was not read is not resolved.
     pub fn resolved(
         &self,
         findings: &[Finding],
         coverage: &Coverage,
         checks: &[&str],
+        every_group: bool,
     ) -> Vec<Finding> {
         let still: BTreeSet<Key> = findings.iter().map(key).collect();
         let read: BTreeSet<(&str, &str)> = coverage
@@ -119,7 +131,8 @@ impl History {
                 !still.contains(*key)
                     && checks.contains(&before.check.as_str())
                     && (self.compliant_now.contains(*key)
-                        || read.contains(&(before.account.as_str(), before.region.as_str())))
+                        || every_group
+                            && read.contains(&(before.account.as_str(), before.region.as_str())))
             })
             .map(|(_, before)| before.clone())
             .collect()

@@ -120,7 +120,7 @@ impl Hands<'_> {
             self.settle(plan, &mut out).await;
             let left = remaining(plan, &out.attempt);
             let partly = !left.is_empty() && left.len() < plan.changes.len();
-            if !partly || out.attempt.call == CallEnd::Answered {
+            if !partly {
                 break;
             }
             rest = self.calls(plan, Some(&left));
@@ -268,12 +268,13 @@ impl Hands<'_> {
     }
 
     async fn call(&self, calls: &[Request], out: &mut Applied) {
-        let mut end = CallEnd::Answered;
         for call in calls {
+            let end;
             match self.client.call(call, |_| Ok(())).await {
                 Ok(answer) => {
                     out.attempt.request_id = answer.raws.last().map(|raw| raw.request_id.clone());
                     out.after.extend(answer.raws);
+                    end = CallEnd::Answered;
                 }
                 Err(mut failure) => {
                     out.after.append(&mut failure.answers);
@@ -281,11 +282,21 @@ impl Hands<'_> {
                         out.attempt.request_id = Some(failure.request_id.clone());
                     }
                     end = end_of(&failure);
-                    break;
                 }
             }
+            let stop = end != CallEnd::Answered;
+            // What an earlier call may have done is not undone by what a later one answered.
+            let merged = match (&out.attempt.call, end) {
+                (CallEnd::NotMade | CallEnd::NotSent(_) | CallEnd::NoSuchRule(_), end) => end,
+                (CallEnd::Answered | CallEnd::Lost(_), CallEnd::Answered) => CallEnd::Answered,
+                (_, CallEnd::Refused(why) | CallEnd::Lost(why)) => CallEnd::Lost(why),
+                (earlier, _) => earlier.clone(),
+            };
+            out.attempt.call = merged;
+            if stop {
+                break;
+            }
         }
-        out.attempt.call = end;
     }
 
     /// Reads with growing waits until two equal readings show it done, or the deadline passes.
@@ -296,7 +307,10 @@ impl Hands<'_> {
         out.attempt.after = None;
         out.attempt.trouble = None;
         // A refusal is final: two equal readings suffice to say that nothing was done.
-        let refused = matches!(out.attempt.call, CallEnd::Refused(_));
+        let refused = matches!(
+            out.attempt.call,
+            CallEnd::Refused(_) | CallEnd::NotSent(_) | CallEnd::NoSuchRule(_)
+        );
         loop {
             match self.read(plan, &mut out.after).await {
                 Ok(reading) => {
@@ -331,10 +345,19 @@ impl Hands<'_> {
     }
 }
 
+/// Codes of a rule id that is not there: three sources name three (API reference, 3.4).
+const NO_SUCH_RULE: [&str; 3] = [
+    "InvalidParam.SecurityGroupRuleId",
+    "InvalidSecurityGroupRule.RuleNotExist",
+    "InvalidSecurityGroupRuleId.NotFound",
+];
+
 fn end_of(failure: &CallFailure) -> CallEnd {
     let told = failure.to_string();
     match failure.fate {
-        Fate::NotSent | Fate::Refused => CallEnd::Refused(told),
+        Fate::NotSent => CallEnd::NotSent(told),
+        Fate::Refused if NO_SUCH_RULE.contains(&failure.code.as_str()) => CallEnd::NoSuchRule(told),
+        Fate::Refused => CallEnd::Refused(told),
         Fate::Unknown => CallEnd::Lost(told),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::plan::{GroupPlan, RemediationPlan};
 use crate::model::{Held, HoldReason};
-use crate::policy::remediation::Remediation;
+use crate::policy::remediation::{Mode, Remediation};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
@@ -39,7 +39,7 @@ pub fn guard(
         .iter()
         .map(|group| count(group.changes.len()))
         .sum();
-    if rules > remediation.max_changes {
+    if remediation.mode != Mode::Off && rules > remediation.max_changes {
         reasons.push((
             HoldReason::MaxChanges,
             format!(
@@ -54,7 +54,7 @@ pub fn guard(
         .div_ceil(100)
         .max(LEAST_SHARE);
     let wanted = count(out.groups.len());
-    if wanted > share {
+    if remediation.mode != Mode::Off && wanted > share {
         reasons.push((
             HoldReason::MaxShare,
             format!(
@@ -64,7 +64,9 @@ pub fn guard(
             ),
         ));
     }
-    if !remediation.windows.is_empty()
+    // A plan made by day may be approved for the night: `apply` looks at the windows itself.
+    if remediation.mode.changes()
+        && !remediation.windows.is_empty()
         && !remediation
             .windows
             .iter()

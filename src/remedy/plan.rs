@@ -139,8 +139,6 @@ pub fn plan_group(
         })
     };
     let chosen = cut(&free, closes);
-    mark(findings, &targets, &blamed, &holds, chosen.as_deref());
-    let protected = protection(remediation, reading);
     let hold = |rules: Vec<String>, reasons: Vec<HoldReason>, detail: String| Held {
         account: reading.account.clone(),
         region: reading.region.clone(),
@@ -149,9 +147,30 @@ pub fn plan_group(
         reasons,
         detail,
     };
+    // What it would take, were nothing held: the held ones in it are those that stand in the way.
+    let every: Vec<usize> = (0..blamed.len()).collect();
+    let needed = cut(&every, closes).unwrap_or_else(|| every.clone());
+    if let Some(why) = protection(remediation, reading) {
+        mark(findings, &targets, &blamed, &holds, None);
+        let rules = needed.iter().filter_map(id_of).collect();
+        return Planned {
+            group: None,
+            held: vec![hold(rules, vec![HoldReason::Protected], why)],
+        };
+    }
+    mark(findings, &targets, &blamed, &holds, chosen.as_deref());
     let Some(chosen) = chosen else {
-        let mut held = held_rules(&blamed, &holds, &hold);
-        let rest: Vec<String> = free.iter().filter_map(id_of).collect();
+        let in_the_way: BTreeMap<usize, Vec<(HoldReason, String)>> = holds
+            .iter()
+            .filter(|(at, _)| needed.contains(at))
+            .map(|(at, why)| (*at, why.clone()))
+            .collect();
+        let mut held = held_rules(&blamed, &in_the_way, &hold);
+        let rest: Vec<String> = free
+            .iter()
+            .filter(|at| needed.contains(at))
+            .filter_map(id_of)
+            .collect();
         if !rest.is_empty() {
             held.push(hold(
                 rest,
@@ -162,16 +181,6 @@ pub fn plan_group(
         return Planned { group: None, held };
     };
     let ids: BTreeSet<String> = chosen.iter().filter_map(id_of).collect();
-    if let Some(why) = protected {
-        return Planned {
-            group: None,
-            held: vec![hold(
-                ids.into_iter().collect(),
-                vec![HoldReason::Protected],
-                why,
-            )],
-        };
-    }
     let after = group.without(&ids);
     let change = difference(&group, &after, Certainty::Closing);
     let changes = chosen
@@ -191,7 +200,7 @@ pub fn plan_group(
             ends: shown(&change.closed),
             locks_out: locks_out(remediation, &targets, &group, &after),
         }),
-        held: held_rules(&blamed, &holds, &hold),
+        held: Vec::new(),
     }
 }
 
@@ -300,7 +309,14 @@ fn hold_reasons(
     if let Some(from) = history.young.get(id) {
         out.push((
             HoldReason::Grace,
-            format!("not yet reported for as long as grace asks; from {from} on it is revoked"),
+            format!(
+                "not yet reported for as long as grace asks; {} from {from} on",
+                if remediation.mode.changes() {
+                    "it is revoked"
+                } else {
+                    "it may be revoked"
+                }
+            ),
         ));
     }
     if history.fought_over.contains(id) {

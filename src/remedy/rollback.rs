@@ -28,8 +28,9 @@ pub enum Plan {
     Moved(Vec<String>),
 }
 
-/// Plans one group's rollback. `now` is a fresh reading of it.
-pub fn plan(now: &GroupReading, changes: &[&Change], merge: bool) -> Plan {
+/// Plans one group's rollback: `changes` are wanted back, `all` are what the run did to the group.
+/// `now` is a fresh reading of it.
+pub fn plan(now: &GroupReading, changes: &[&Change], all: &[&Change], merge: bool) -> Plan {
     let there: Vec<String> = now.rules.read.iter().map(said).collect();
     let missing: Vec<&&Change> = changes
         .iter()
@@ -39,7 +40,7 @@ pub fn plan(now: &GroupReading, changes: &[&Change], merge: bool) -> Plan {
         return Plan::Nothing;
     }
     if !merge {
-        let difference = moved(now, changes);
+        let difference = moved(now, all);
         if !difference.is_empty() {
             return Plan::Moved(difference);
         }
@@ -73,39 +74,37 @@ pub fn plan(now: &GroupReading, changes: &[&Change], merge: bool) -> Plan {
     }))
 }
 
-/// What is different from the group as the run left it; rules that the run took away and that are
-/// back are no difference.
-fn moved(now: &GroupReading, changes: &[&Change]) -> Vec<String> {
+/// What is different from the group as the run left it, by what its rules say: ids change when rules
+/// come back. Rules that the run took away and that are back are no difference.
+fn moved(now: &GroupReading, all: &[&Change]) -> Vec<String> {
     // The last change of the group saw it last.
-    let Some(left) = changes
+    let Some(left) = all
         .iter()
         .rev()
-        .find(|change| !change.group_after.is_empty() || change.after_sha256.is_some())
+        .find(|change| change.after_sha256.is_some())
     else {
         return Vec::new();
     };
-    let is = lines(&now.rules.read);
-    let back: Vec<String> = changes.iter().map(|change| said_by(&change.rule)).collect();
-    let mut out = Vec::new();
-    for line in &is {
-        let said = line.split_once(' ').map_or("", |(_, said)| said);
-        if !left.group_after.contains(line) && !back.iter().any(|b| b == said) {
-            out.push(format!("+ {line}"));
+    let what = |line: &String| line.split_once(' ').map_or("", |(_, said)| said).to_owned();
+    let mut missing: Vec<String> = left.group_after.iter().map(what).collect();
+    let mut new: Vec<String> = Vec::new();
+    for said in lines(&now.rules.read).iter().map(what) {
+        match missing.iter().position(|other| *other == said) {
+            Some(at) => {
+                missing.remove(at);
+            }
+            None => new.push(said),
         }
     }
-    for line in &left.group_after {
-        let id = line.split_once(' ').map_or("", |(id, _)| id);
-        let was_ours = changes.iter().any(|change| {
-            change
-                .rule
-                .get("SecurityGroupRuleId")
-                .is_some_and(|own| own == id)
-        });
-        if !is.contains(line) && !was_ours {
-            out.push(format!("- {line}"));
+    for change in all {
+        let said = said_by(&change.rule);
+        if let Some(at) = new.iter().position(|other| *other == said) {
+            new.remove(at);
         }
     }
-    out
+    let added = new.into_iter().map(|said| format!("+ {said}"));
+    let gone = missing.into_iter().map(|said| format!("- {said}"));
+    added.chain(gone).collect()
 }
 
 /// The request that takes a rule away again that has been put back: by its fields, since its new id

@@ -58,7 +58,14 @@ pub fn said_by(fields: &BTreeMap<String, String>) -> String {
         field("Direction"),
         field("Policy")
     );
+    // The two interfaces of the classic network have rules of their own; in a VPC it says nothing.
+    let public = if field("NicType") == "internet" {
+        "internet".to_owned()
+    } else {
+        String::new()
+    };
     for (name, value) in [
+        ("nic", public),
         ("srcports", source_ports),
         ("dest", field("DestCidrIp")),
         ("dest6", field("Ipv6DestCidrIp")),

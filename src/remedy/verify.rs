@@ -17,7 +17,11 @@ pub enum CallEnd {
     NotMade,
     /// Success was answered.
     Answered,
-    /// The service refused.
+    /// It never left this machine.
+    NotSent(String),
+    /// The service does not know the rule: somebody was faster.
+    NoSuchRule(String),
+    /// The service refused. That is what it answered; what it did is read.
     Refused(String),
     /// Nobody knows whether it was carried out.
     Lost(String),
@@ -208,15 +212,18 @@ impl Facts {
         // A batch may have been carried out in part: then each rule that is gone answers for itself.
         self.after.is_some()
             && (self.exact
-                || (planned.kind == ChangeKind::Revoke
-                    && !self.beyond
-                    && self.closed_by(planned) == planned.ends))
+                || (!self.beyond
+                    && match planned.kind {
+                        ChangeKind::Revoke => self.closed_by(planned) == planned.ends,
+                        ChangeKind::Authorize | ChangeKind::Modify => true,
+                    }))
     }
 
     fn outcome(&self, attempt: &Attempt, planned: &PlannedChange) -> (Outcome, Option<String>) {
         let trouble = || attempt.trouble.clone();
         if attempt.before.is_none() {
-            return (Outcome::Drifted, trouble());
+            // Not even the group could be read: nothing was asked for, and that is no success.
+            return (Outcome::Failed, trouble());
         }
         if attempt.call == CallEnd::NotMade {
             return if is_so(planned, &self.before) {
@@ -230,18 +237,20 @@ impl Facts {
         }
         let Some(after) = &self.after else {
             let told = match &attempt.call {
-                CallEnd::Refused(why) => {
-                    // Refused, and no reading to say otherwise.
-                    return (Outcome::Unknown, Some(join(why, trouble())));
-                }
-                CallEnd::Lost(why) => join(why, trouble()),
+                CallEnd::Refused(why)
+                | CallEnd::NotSent(why)
+                | CallEnd::NoSuchRule(why)
+                | CallEnd::Lost(why) => join(why, trouble()),
                 CallEnd::Answered | CallEnd::NotMade => trouble().unwrap_or_default(),
             };
             return (Outcome::Unknown, Some(told));
         };
         if !is_so(planned, after) {
             return match &attempt.call {
-                CallEnd::Refused(why) => (Outcome::Refused, Some(why.clone())),
+                CallEnd::Refused(why) | CallEnd::NoSuchRule(why) => {
+                    (Outcome::Refused, Some(why.clone()))
+                }
+                CallEnd::NotSent(why) => (Outcome::Failed, Some(why.clone())),
                 CallEnd::Lost(why) => (
                     Outcome::Failed,
                     Some(format!(
@@ -256,8 +265,17 @@ impl Facts {
         }
         if self.is_as_planned(planned) {
             return match &attempt.call {
-                // Gone although the service refused: another hand was faster.
-                CallEnd::Refused(why) => (Outcome::AlreadyGone, Some(why.clone())),
+                // Nothing of ours can have done it.
+                CallEnd::NotSent(why) | CallEnd::NoSuchRule(why) => {
+                    (Outcome::AlreadyGone, Some(why.clone()))
+                }
+                // It was asked for and is so, whatever the answer said: it is ours to undo.
+                CallEnd::Refused(why) => (
+                    Outcome::Verified,
+                    Some(format!(
+                        "the service answered an error, and two readings show it done: {why}"
+                    )),
+                ),
                 CallEnd::Answered | CallEnd::Lost(_) | CallEnd::NotMade => {
                     (Outcome::Verified, None)
                 }

@@ -127,6 +127,21 @@ fn findings(view: &View<'_>) -> Result<Artifact, RenderError> {
         }
         rows.push(row);
     }
+    if !record.header.complete && rows.is_empty() {
+        for reason in &record.header.incomplete_reasons {
+            let mut row = vec![String::new(); FINDINGS.len()];
+            for (at, cell) in [
+                (0, complete.to_owned()),
+                (8, "unread".to_owned()),
+                (20, reason.clone()),
+            ] {
+                if let Some(slot) = row.get_mut(at) {
+                    *slot = cell;
+                }
+            }
+            rows.push(row);
+        }
+    }
     for finding in view.findings() {
         let none = [];
         let runs: &[ExposedRun] = if finding.exposed.is_empty() {

@@ -145,7 +145,8 @@ struct Sheet<'w> {
 impl Sheet<'_> {
     fn text(&mut self, column: u16, text: &str, format: &Format) -> Result<(), XlsxError> {
         // Excel's own limit for a cell.
-        let short: String = visible(text).chars().take(32_000).collect();
+        let lines: Vec<String> = text.split('\n').map(visible).collect();
+        let short: String = lines.join("\n").chars().take(32_000).collect();
         self.sheet
             .write_string_with_format(self.row, column, short, format)?;
         Ok(())
@@ -190,8 +191,14 @@ impl Sheet<'_> {
         format: &Format,
         height: f64,
     ) -> Result<(), XlsxError> {
-        self.sheet
-            .merge_range(self.row, 0, self.row, last, &visible(text), format)?;
+        self.sheet.merge_range(
+            self.row,
+            0,
+            self.row,
+            last,
+            &text.split('\n').map(visible).collect::<Vec<_>>().join("\n"),
+            format,
+        )?;
         self.sheet.set_row_height(self.row, height)?;
         self.next();
         Ok(())
@@ -368,8 +375,9 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
             check.fix
         );
         let height = what.lines().map(|line| lines(line, 118)).sum::<f64>();
+        let shown: Vec<String> = what.lines().map(visible).collect();
         s.sheet
-            .merge_range(s.row, 1, s.row, 5, &visible(&what), &styles.text)?;
+            .merge_range(s.row, 1, s.row, 5, &shown.join("\n"), &styles.text)?;
         s.sheet.set_row_height(s.row, 14.0 * height + 4.0)?;
         s.next();
     }
@@ -529,11 +537,18 @@ fn table<'w>(
 }
 
 /// The filter, once the last row is known.
-fn filter(s: &mut Sheet<'_>, view: &View<'_>, columns: usize) -> Result<(), XlsxError> {
+/// Paper shows the columns for people, up to `printed`; those for filters stand to their right.
+fn filter(
+    s: &mut Sheet<'_>,
+    view: &View<'_>,
+    columns: usize,
+    printed: u16,
+) -> Result<(), XlsxError> {
     let first = u32::from(!view.record.header.complete);
     let last = s.row.saturating_sub(1).max(first);
     let width = u16::try_from(columns.saturating_sub(1)).unwrap_or(u16::MAX);
     s.sheet.autofilter(first, 0, last, width)?;
+    s.sheet.set_print_area(0, 0, last, printed.min(width))?;
     Ok(())
 }
 
@@ -556,6 +571,7 @@ fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         ("label.account", 19.0),
     ];
     let mut s = table(view, styles, sheet, "Findings", &columns)?;
+    let printed = 7;
     let all = view.findings();
     for finding in all.iter().take(MOST_ROWS) {
         let key = |group: &str, word: &str| words.get(&format!("{group}.{word}"));
@@ -623,7 +639,7 @@ fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         )?;
         s.next();
     }
-    filter(&mut s, view, columns.len())
+    filter(&mut s, view, columns.len(), printed)
 }
 
 fn rules(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
@@ -646,6 +662,7 @@ fn rules(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), 
         ("label.account", 19.0),
     ];
     let mut s = table(view, styles, sheet, "Rules", &columns)?;
+    let printed = 9;
     let mut written = 0usize;
     for finding in view.findings() {
         for rule in &finding.rules {
@@ -684,7 +701,7 @@ fn rules(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), 
         )?;
         s.next();
     }
-    filter(&mut s, view, columns.len())
+    filter(&mut s, view, columns.len(), printed)
 }
 
 fn changes(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
@@ -705,6 +722,7 @@ fn changes(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
         ("label.undo", 70.0),
     ];
     let mut s = table(view, styles, sheet, "Changes", &columns)?;
+    let printed = 8;
     for change in &view.record.changes {
         let verdicts: Vec<String> = change
             .verdict_after
@@ -787,7 +805,7 @@ fn changes(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
         )?;
         s.next();
     }
-    filter(&mut s, view, columns.len())
+    filter(&mut s, view, columns.len(), printed)
 }
 
 fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
@@ -807,6 +825,7 @@ fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         ("label.warnings", 60.0),
     ];
     let mut s = table(view, styles, sheet, "Coverage", &columns)?;
+    let printed = 11;
     for region in &view.record.coverage.regions {
         let (status, format) = match region.status {
             RegionStatus::Ok => ("status.ok", styles.verdict(Verdict::Compliant)),
@@ -841,5 +860,5 @@ fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
             .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
         s.next();
     }
-    filter(&mut s, view, columns.len())
+    filter(&mut s, view, columns.len(), printed)
 }

@@ -2,11 +2,12 @@
 //! noticed and one that was put back is left alone. A rule is known by what it says, not by its id:
 //! the service gives a new id each time.
 
+use super::journal::{open_whole_lines, whole_lines};
 use super::{Error, State};
 use crate::model::{GroupId, RegionId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write as _;
 
 /// What was done to a rule.
@@ -22,6 +23,8 @@ pub struct RuleNote {
     pub group_id: GroupId,
     /// What the rule says; see `remedy::said`.
     pub rule: String,
+    /// The run that did it: a note that is written again counts once.
+    pub run: String,
     /// What was done.
     pub what: Done,
 }
@@ -55,11 +58,7 @@ impl State {
             bytes.extend(line);
             bytes.push(b'\n');
         }
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
+        let mut file = open_whole_lines(&path)?;
         file.write_all(&bytes)
             .and_then(|()| file.sync_all())
             .map_err(Error::io("write", &path))
@@ -71,15 +70,17 @@ impl State {
     /// They are there and cannot be read: a hold must not be lost.
     pub fn rule_notes(&self) -> Result<Vec<RuleNote>, Error> {
         let path = self.root().join("rules.jsonl");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(why) => return Err(Error::io("read", &path)(why)),
         };
-        text.lines()
+        whole_lines(&bytes)
+            .split(|byte| *byte == b'\n')
             .enumerate()
+            .filter(|(_, line)| !line.is_empty())
             .map(|(at, line)| {
-                serde_json::from_str(line).map_err(|why| Error::Malformed {
+                serde_json::from_slice(line).map_err(|why| Error::Malformed {
                     path: path.clone(),
                     what: format!("line {}: {why}", at.saturating_add(1)),
                 })

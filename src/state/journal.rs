@@ -82,13 +82,15 @@ impl State {
     pub fn journal(&self, run: &RunId) -> Result<Journal, Error> {
         let folder = self.folder("journal")?;
         let path = folder.join(format!("{run}.jsonl"));
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
+        let file = open_whole_lines(&path)?;
         sync_folder(&folder)?;
         Ok(Journal { file, path })
+    }
+
+    /// Whether a run has written a journal: it attempted something.
+    pub fn has_journal(&self, run: &RunId) -> bool {
+        let path = self.root().join("journal").join(format!("{run}.jsonl"));
+        fs::metadata(path).is_ok_and(|meta| meta.len() > 0)
     }
 
     /// Journals that no sealed run has, oldest first.
@@ -112,8 +114,8 @@ impl State {
         let mut out = Vec::new();
         for name in names {
             let path = folder.join(format!("{name}.jsonl"));
-            let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-            let (changes, sealed) = replay(&path, &text)?;
+            let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+            let (changes, sealed) = replay(&path, whole_lines(&bytes))?;
             if !sealed && !changes.is_empty() {
                 out.push(Orphan {
                     run: RunId::new(name),
@@ -125,15 +127,41 @@ impl State {
     }
 }
 
-fn replay(path: &std::path::Path, text: &str) -> Result<(Vec<(u64, Change)>, bool), Error> {
+/// The lines that were written to their end. A torn last one was not synced: its call was not made.
+pub(super) fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at.saturating_add(1));
+    bytes.get(..end).unwrap_or_default()
+}
+
+/// Opens a file of lines to add to; a torn last line is cut off, so that none is glued to it.
+pub(super) fn open_whole_lines(path: &std::path::Path) -> Result<File, Error> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(Error::io("open", path))?;
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let whole = whole_lines(&bytes).len();
+    if whole < bytes.len() {
+        file.set_len(u64::try_from(whole).unwrap_or(0))
+            .and_then(|()| file.sync_all())
+            .map_err(Error::io("mend", path))?;
+    }
+    Ok(file)
+}
+
+fn replay(path: &std::path::Path, bytes: &[u8]) -> Result<(Vec<(u64, Change)>, bool), Error> {
     let mut changes = std::collections::BTreeMap::new();
     let mut sealed = false;
-    let mut lines = text.lines().enumerate().peekable();
-    while let Some((at, line)) = lines.next() {
-        let entry = match serde_json::from_str::<Entry>(line) {
+    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let entry = match serde_json::from_slice::<Entry>(line) {
             Ok(entry) => entry,
-            // The last line may be torn: it was not synced, so its call was not made.
-            Err(_) if lines.peek().is_none() && !text.ends_with('\n') => break,
             Err(why) => {
                 return Err(Error::Malformed {
                     path: path.to_owned(),

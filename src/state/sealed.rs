@@ -72,3 +72,31 @@ impl State {
         Ok(out)
     }
 }
+
+impl State {
+    /// Notes a plan that was made here, by its digest.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    pub fn remember_plan(&self, sha256: &str) -> Result<(), Error> {
+        let folder = self.folder("plans")?;
+        write_synced(&folder.join(sha256), b"")?;
+        sync_folder(&folder)?;
+        Ok(())
+    }
+
+    /// Whether a plan was made here.
+    ///
+    /// # Errors
+    /// The digest is none.
+    pub fn knows_plan(&self, sha256: &str) -> Result<bool, Error> {
+        let path = self.root().join("plans").join(sha256);
+        if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(Error::Malformed {
+                path,
+                what: "a plan's digest is 64 hexadecimal digits".to_owned(),
+            });
+        }
+        Ok(path.is_file())
+    }
+}

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 /// The action.
 const ACTION: &str = "DescribeSecurityGroupAttribute";
 
+/// Pages of one group: quotas end far below a hundred thousand rules.
+const MOST_PAGES: usize = 100;
+
 /// The code of a group that is not there.
 pub(super) const GONE: &str = "InvalidSecurityGroupId.NotFound";
 
@@ -72,8 +75,19 @@ impl Pages {
         }
     }
 
+    /// Distinct rules: by id, and those without one by what they say, so that a page that comes
+    /// twice does not stand for one that is missing.
     fn count(&self) -> u64 {
-        u64::try_from(self.rules.len()).unwrap_or(u64::MAX)
+        let mut nameless: Vec<&Rule> = self
+            .rules
+            .iter()
+            .filter(|rule| rule.id().is_empty())
+            .collect();
+        let all = nameless.len();
+        nameless.sort();
+        nameless.dedup();
+        let doubles = all.saturating_sub(nameless.len());
+        u64::try_from(self.rules.len().saturating_sub(doubles)).unwrap_or(u64::MAX)
     }
 
     /// Whether something that was listed is not here.
@@ -104,7 +118,14 @@ pub(super) async fn read(region: &Region, listed: SecurityGroup, twice: bool) ->
     };
     if again {
         match listing::one(region, &group.id, &mut answers).await {
-            Ok(None) => return Reading::vanished(group.id, answers),
+            // Gone is what both say: the group answers that it does not exist, and is not listed.
+            Ok(None) if first.is_err() => return Reading::vanished(group.id, answers),
+            Ok(None) => {
+                problem = Some(ours(
+                    "rules-missing",
+                    "its rules came short, and a fresh listing does not have it although it answers",
+                ));
+            }
             Err(error) => problem = Some(error),
             Ok(Some(fresh)) => {
                 group = fresh;
@@ -315,9 +336,9 @@ async fn read_pages(
             match page.next_token {
                 None => break,
                 Some(next) => {
-                    if !tokens.insert(next.clone()) {
-                        let text =
-                            "the service gave the same NextToken twice, which would never end";
+                    if tokens.len() >= MOST_PAGES || !tokens.insert(next.clone()) {
+                        let text = "the service gave the same NextToken twice, or page after page, \
+                                    which would never end";
                         return Err(Stopped {
                             error: ours("paging-loop", text),
                             gone: false,
@@ -382,7 +403,7 @@ mod tests {
     #[test]
     fn rules_are_counted_by_id() {
         let same = pages(&["a", "a", "", ""], false);
-        assert_eq!(same.count(), 3);
+        assert_eq!(same.count(), 2, "those without id by what they say");
         assert!(same.differing.is_none());
         let mut other = pages(&["a"], false);
         other.take(Rule {

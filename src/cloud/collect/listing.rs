@@ -205,9 +205,6 @@ pub(super) async fn one(
     match page(region, params).await {
         Err(failure) => {
             answers.extend(failure.answers.iter().cloned());
-            if failure.code == super::group::GONE {
-                return Ok(None);
-            }
             Err(failure.error())
         }
         Ok(answer) => {

@@ -10,7 +10,7 @@ pub(crate) use object::Object;
 
 use crate::model::{AccountId, Field, Identity, ListReading, Rule, SecurityGroup, Tag};
 use object::items;
-use rule::WireRule;
+use rule::Wrapped;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
@@ -157,37 +157,62 @@ pub struct RulesPage {
     pub odd: BTreeSet<String>,
 }
 
+/// The top of DescribeSecurityGroupAttribute's answer; serde refuses a key that comes twice.
+#[derive(serde::Deserialize)]
+struct RulesTop<'a> {
+    #[serde(rename = "SecurityGroupId", borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(rename = "NextToken", borrow, default)]
+    next_token: Option<&'a RawValue>,
+    #[serde(rename = "Permissions", default)]
+    permissions: Option<Wrapped>,
+}
+
+/// Text that may be unset; any other type of JSON errs.
+fn text(raw: Option<&RawValue>, key: &str) -> Result<String, BadAnswer> {
+    let field = match raw {
+        None => Field::Unset,
+        Some(raw) => object::field(raw).map_err(|error| BadAnswer::new(key, &error))?,
+    };
+    match field {
+        Field::Unset => Ok(String::new()),
+        Field::Text(text) => Ok(text.into()),
+        Field::Alien(_) => Err(BadAnswer(format!("{key} is not text"))),
+    }
+}
+
 /// A page of DescribeSecurityGroupAttribute. Errs where it speaks of another group.
 pub fn rules_page(body: &[u8], group_id: &str) -> Result<RulesPage, BadAnswer> {
-    let top = Object::parse(body)?;
-    let id = top.required("SecurityGroupId")?;
+    // The one answer that is large: read in one pass.
+    let top: RulesTop<'_> =
+        serde_json::from_slice(body).map_err(|error| BadAnswer::new("the answer", &error))?;
+    let id = text(top.id, "SecurityGroupId")?;
+    if id.is_empty() {
+        return Err(BadAnswer("no SecurityGroupId in the answer".to_owned()));
+    }
     if id != group_id {
         return Err(BadAnswer(format!(
             "asked for {group_id}, and the answer speaks of {id}"
         )));
     }
     let mut odd = BTreeSet::new();
-    let rules = match top.wrapped_list("Permissions", "Permission")? {
-        None => None,
-        Some(list) => {
-            let rules: Vec<WireRule> = serde_json::from_str(list.get())
-                .map_err(|error| BadAnswer::new("Permissions", &error))?;
-            for rule in rules.iter().filter(|rule| rule.odd) {
-                odd.extend(rule.rule.unknown.iter().map(|(key, _)| key.clone()));
-                odd.extend(
-                    rule.rule
-                        .fields_typed()
-                        .into_iter()
-                        .filter(|(_, field)| matches!(field, Field::Alien(_)))
-                        .map(|(name, _)| name.to_owned()),
-                );
-            }
-            Some(rules.into_iter().map(|rule| rule.rule).collect())
+    let rules = top.permissions.and_then(|wrapped| wrapped.0).map(|rules| {
+        for rule in rules.iter().filter(|rule| rule.odd) {
+            odd.extend(rule.rule.unknown.iter().map(|(key, _)| key.clone()));
+            odd.extend(
+                rule.rule
+                    .fields_typed()
+                    .into_iter()
+                    .filter(|(_, field)| matches!(field, Field::Alien(_)))
+                    .map(|(name, _)| name.to_owned()),
+            );
         }
-    };
+        rules.into_iter().map(|rule| rule.rule).collect()
+    });
+    let next = text(top.next_token, "NextToken")?;
     Ok(RulesPage {
         rules,
-        next_token: next_token(&top)?,
+        next_token: Some(next).filter(|token| !token.is_empty()),
         odd,
     })
 }
@@ -202,15 +227,25 @@ pub fn prefix_list(body: &[u8], list_id: &str) -> ListReading {
                 "asked for {list_id}, and the answer speaks of {id}"
             )));
         }
+        whole(&top)?;
         entries(top.wrapped_list("Entries", "Entry")?, "Cidr")
     };
     read().map_err(|error| error.to_string())
+}
+
+/// Lists come all at once; one that goes on would be read in part.
+fn whole(top: &Object<'_>) -> Result<(), BadAnswer> {
+    match next_token(top)? {
+        None => Ok(()),
+        Some(_) => Err(BadAnswer("the list goes on, which no list does".to_owned())),
+    }
 }
 
 /// The entries of a port list, from DescribePortRangeListEntries.
 pub fn port_list(body: &[u8]) -> ListReading {
     let read = || -> Result<Vec<String>, BadAnswer> {
         let top = Object::parse(body)?;
+        whole(&top)?;
         entries(top.get("Entries"), "PortRange")
     };
     read().map_err(|error| error.to_string())

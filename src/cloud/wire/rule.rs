@@ -91,3 +91,39 @@ impl<'de> Deserialize<'de> for WireRule {
         deserializer.deserialize_map(RuleVisitor)
     }
 }
+
+/// `Permissions`: an empty object is an empty list, a missing or null `Permission` is none at all.
+pub(super) struct Wrapped(pub(super) Option<Vec<WireRule>>);
+
+impl<'de> Deserialize<'de> for Wrapped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WrappedVisitor;
+        impl<'de> Visitor<'de> for WrappedVisitor {
+            type Value = Wrapped;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("Permissions, which is an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut rules: Option<Option<Vec<WireRule>>> = None;
+                let mut others = false;
+                while let Some(Text(key)) = map.next_key()? {
+                    if key == "Permission" {
+                        if rules.is_some() {
+                            return Err(duplicate(&key));
+                        }
+                        rules = Some(map.next_value()?);
+                    } else {
+                        others = true;
+                        map.next_value::<de::IgnoredAny>()?;
+                    }
+                }
+                Ok(Wrapped(match rules {
+                    Some(rules) => rules,
+                    None if others => None,
+                    None => Some(Vec::new()),
+                }))
+            }
+        }
+        deserializer.deserialize_map(WrappedVisitor)
+    }
+}

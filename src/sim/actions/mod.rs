@@ -464,7 +464,12 @@ impl<'a> Call<'a> {
     fn token_seal(&self) -> String {
         let mut text = format!("{} {}", self.caller.account, self.spec.name);
         for (name, value) in self.params {
-            if name != "NextToken" && name != "MaxResults" {
+            // Version 1 signs in the query: what differs from call to call is no part of the question.
+            let of_this_call = matches!(
+                name.as_str(),
+                "NextToken" | "MaxResults" | "Timestamp" | "SignatureNonce" | "Signature"
+            );
+            if !of_this_call {
                 text.push_str(&format!("&{name}={value}"));
             }
         }
