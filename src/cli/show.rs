@@ -1,9 +1,4 @@
 //! What people and scripts see on a terminal. Answers go to stdout, all else to stderr.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the one place that prints"
-)]
 
 use super::exit::{Exit, Failure};
 use super::{Color, Global, LogFormat};
@@ -239,37 +234,7 @@ pub(super) fn outcome_json(outcome: &RunOutcome, exit: Exit) -> Value {
 
 fn record(paint: &Paint, record: &RunRecord) {
     let view = View::new(record);
-    let header = &record.header;
-    let code = if !header.complete {
-        "1;41;97"
-    } else if header.totals.exposed > 0 {
-        "1;31"
-    } else {
-        "1;32"
-    };
-    say!(
-        "{} {}",
-        paint.with(code, &view.word()),
-        paint.bold(&view.counts())
-    );
-    let regions = record
-        .coverage
-        .regions
-        .iter()
-        .filter(|r| r.status == RegionStatus::Ok)
-        .count();
-    say!(
-        "{} groups with {} rules in {} region(s) read, {} compliant. Account {}, as {}.",
-        header.groups,
-        header.rules,
-        regions,
-        header.totals.compliant,
-        header.identity.account,
-        header.identity.arn
-    );
-    for reason in &header.incomplete_reasons {
-        say!("  {} {}", paint.with("1;35", "!"), visible(reason));
-    }
+    headline(paint, &view);
     let all = view.findings();
     for (title, wanted) in [
         ("Exposed, and why", Verdict::Exposed),
@@ -743,21 +708,102 @@ pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::P
     );
 }
 
-/// One run of the demo, without the lines that a user's own run ends with.
+/// One run of the demo on part of a screen: a line a group. The reports have all.
 pub(super) fn demo_run(global: &Global, outcome: &RunOutcome, exit: Exit) {
     if global.json {
         return;
     }
     let paint = Paint::of(global);
-    record(&paint, &outcome.record);
-    changes(&paint, &outcome.record);
-    if exit != Exit::Done {
+    let record = &outcome.record;
+    let view = View::new(record);
+    headline(&paint, &view);
+    let all = view.findings();
+    for (title, wanted) in [
+        ("Exposed, and by which rule", Verdict::Exposed),
+        ("Could not be judged, and why", Verdict::Undetermined),
+        (
+            "Managed by a cloud service, never changed",
+            Verdict::Managed,
+        ),
+    ] {
+        let some: Vec<&&Finding> = all.iter().filter(|f| f.verdict == wanted).collect();
+        if some.is_empty() {
+            continue;
+        }
+        say!("{}", paint.bold(title));
+        for finding in some {
+            say!(
+                "  {:<27} {}",
+                visible(&finding.group_name),
+                view.brief(finding)
+            );
+        }
+    }
+    let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
+    for change in &record.changes {
+        let slot = outcomes.entry(change.outcome.as_str()).or_default();
+        *slot = slot.saturating_add(1);
+    }
+    for (outcome, n) in outcomes {
         say!(
-            "\n{}",
-            paint.dim(&format!(
-                "a run of your own would exit {} here",
-                exit.code()
-            ))
+            "{} {n} rules revoked, {outcome} by two readings",
+            paint.bold("Changed")
         );
+    }
+    let mut held: BTreeMap<String, u64> = BTreeMap::new();
+    for entry in &record.held {
+        let reasons: Vec<&str> = entry.reasons.iter().map(|reason| reason.as_str()).collect();
+        let slot = held.entry(reasons.join("+")).or_default();
+        *slot = slot.saturating_add(1);
+    }
+    if !held.is_empty() {
+        let parts: Vec<String> = held
+            .iter()
+            .map(|(reason, n)| format!("{n} {reason}"))
+            .collect();
+        say!(
+            "{} {}: the reports say of each why",
+            paint.bold("Held back"),
+            parts.join(", ")
+        );
+    }
+    if exit != Exit::Done {
+        let code = exit.code();
+        say!(
+            "{}",
+            paint.dim(&format!("a run of your own would exit {code} here"))
+        );
+    }
+}
+
+fn headline(paint: &Paint, view: &View<'_>) {
+    let header = &view.record.header;
+    let code = if !header.complete {
+        "1;41;97"
+    } else if header.totals.exposed > 0 {
+        "1;31"
+    } else {
+        "1;32"
+    };
+    let read = view.record.coverage.regions.iter();
+    let regions = read
+        .filter(|region| region.status == RegionStatus::Ok)
+        .count();
+    say!(
+        "{} {}",
+        paint.with(code, &view.word()),
+        paint.bold(&view.counts())
+    );
+    say!(
+        "{} groups with {} rules in {} region(s) read, {} compliant. Account {}, as {}.",
+        header.groups,
+        header.rules,
+        regions,
+        header.totals.compliant,
+        header.identity.account,
+        header.identity.arn
+    );
+    for reason in &header.incomplete_reasons {
+        say!("  {} {}", paint.with("1;35", "!"), visible(reason));
     }
 }

@@ -405,7 +405,8 @@ async fn one(
             let code = why.status().map(|code| code.to_string());
             let login = matches!(code.as_deref(), Some("535" | "534" | "538" | "526"));
             // Neither transient nor permanent: refused connections, time-outs, broken pipes.
-            let final_one = why.is_permanent() || why.is_tls() || why.is_client();
+            let final_one =
+                why.is_permanent() || why.is_tls() || why.is_client() || is_of_tls(&why);
             Err((
                 told,
                 if final_one { Next::Never } else { Next::Again },
@@ -422,6 +423,22 @@ async fn one(
             false,
         )),
     }
+}
+
+/// Whether TLS itself failed, such as a certificate of a stranger: lettre calls that a connection
+/// error, and no second try mends it.
+fn is_of_tls(error: &lettre::transport::smtp::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let wrapped = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// The attachments that fit, and the names of those that do not: the largest are left off.

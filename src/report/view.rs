@@ -144,11 +144,22 @@ impl<'r> View<'r> {
         let Ok(n) = digits.parse::<u128>() else {
             return digits.to_owned();
         };
-        for (key, unit) in [
-            ("number.trillion", 1_000_000_000_000u128),
-            ("number.billion", 1_000_000_000),
-            ("number.million", 1_000_000),
-        ] {
+        // Chinese counts in ten thousands: the same keys stand for other powers.
+        let english = self.record.header.language == crate::model::Language::En;
+        let units: [(&str, u128); 3] = if english {
+            [
+                ("number.trillion", 1_000_000_000_000),
+                ("number.billion", 1_000_000_000),
+                ("number.million", 1_000_000),
+            ]
+        } else {
+            [
+                ("number.trillion", 1_000_000_000_000),
+                ("number.billion", 100_000_000),
+                ("number.million", 10_000),
+            ]
+        };
+        for (key, unit) in units {
             if n >= unit {
                 let tenths = n.saturating_mul(10) / unit;
                 if tenths > 100_000 {
@@ -263,6 +274,32 @@ impl<'r> View<'r> {
                 &[("what", &what), ("whom", &whom), ("rules", &rules)],
             ),
         }
+    }
+
+    /// A finding in part of a line: what is open to whom, by which rules' sources; or why not judged.
+    pub fn brief(&self, finding: &Finding) -> String {
+        let (what, whom) = self.exposed(finding);
+        if finding.verdict == Verdict::Undetermined {
+            let why = finding.reason.as_deref().map(visible).unwrap_or_default();
+            let short: String = why.chars().take(96).collect();
+            return if short.len() < why.len() {
+                format!("{short}...")
+            } else {
+                short
+            };
+        }
+        let readable: Vec<String> = finding
+            .rules
+            .iter()
+            .filter(|rule| rule.unreadable.is_empty())
+            .map(|rule| visible(&rule.source))
+            .collect();
+        let more = readable.len().saturating_sub(2);
+        let mut by = readable.into_iter().take(2).collect::<Vec<_>>().join(" + ");
+        if more > 0 {
+            by.push_str(&format!(" + {more} more"));
+        }
+        format!("{what} < {whom}: {by}")
     }
 
     /// What is open, and to whom, over all runs of the finding.

@@ -56,7 +56,16 @@ impl Words {
 
     /// A sentence, with `{name}` filled in. A key that nobody has is shown as itself.
     pub fn say(&self, key: &str, with: &[(&str, &str)]) -> String {
-        let sentence = self.own.get(key).or_else(|| self.english.get(key));
+        // A language without a form for the number 1 says it as for any other.
+        let other = || {
+            let stem = key.strip_suffix(".one")?;
+            self.own.get(&format!("{stem}.other"))
+        };
+        let sentence = self
+            .own
+            .get(key)
+            .or_else(other)
+            .or_else(|| self.english.get(key));
         let mut rest = sentence.map_or(key, String::as_str);
         let mut out = String::with_capacity(rest.len());
         // One pass: what is filled in is never filled in again, it may be an attacker's text.
