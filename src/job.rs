@@ -57,6 +57,8 @@ pub struct Tools {
     pub now: fn() -> DateTime<Utc>,
     /// How long to read after a change.
     pub waits: Waits,
+    /// Where this host's own metadata is, where it may be an ECS instance.
+    pub metadata: Option<String>,
     /// Told of progress.
     pub progress: Arc<dyn Fn(Progress<'_>) + Send + Sync>,
 }
@@ -174,7 +176,15 @@ async fn whole(
     tools: &Tools,
     begun: &mut Begun,
 ) -> Result<(RunRecord, RemediationPlan), Error> {
-    let schedule = &job.schedule;
+    let mut schedule = job.schedule.clone();
+    if schedule.remediation.mode.changes()
+        && let Some(base) = &tools.metadata
+    {
+        // The way in of the host this runs on is kept like that of a protected source.
+        let own = crate::cloud::metadata::own_addresses(base).await;
+        schedule.remediation.protect.sources.extend(own);
+    }
+    let schedule = &schedule;
     let policy = policy_of(schedule);
     let settled = change::settle_orphans(tools, begun, &policy).await?;
     let mut reading = Reading::new(tools, schedule, &policy, begun)?;
@@ -197,6 +207,11 @@ async fn whole(
             .await?;
     }
     let (changes, held) = (changing.changes, changing.held);
+    let planned = if schedule.remediation.mode.changes() {
+        Vec::new()
+    } else {
+        plan.proposals()
+    };
     (tools.progress)(Progress::Step("writing evidence"));
     let spool = std::mem::replace(&mut begun.spool, Spool::new(&begun.draft));
     let totals = spool.finish(&mut begun.draft, &reading.doubted)?;
@@ -260,6 +275,7 @@ async fn whole(
             coverage,
             changes,
             held,
+            planned,
         },
         plan,
     ))
@@ -479,6 +495,7 @@ fn write_record(draft: &mut Draft, record: &RunRecord) -> Result<(), Error> {
         run: header.run.clone(),
         changes: record.changes.clone(),
         held: record.held.clone(),
+        planned: record.planned.clone(),
     };
     draft.write(format::CHANGES, &format::pretty(format::CHANGES, &changes)?)?;
     Ok(())

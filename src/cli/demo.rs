@@ -140,6 +140,7 @@ impl Demo {
             relay: Some(relay),
             now: Utc::now,
             waits: Waits::default(),
+            metadata: None,
             progress: show::progress(global),
         })
     }

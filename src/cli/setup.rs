@@ -162,8 +162,17 @@ pub(super) fn tools(global: &Global, program: &Program, mails: bool) -> Result<T
         relay,
         now: Utc::now,
         waits: Waits::default(),
+        metadata: own_metadata(program),
         progress: super::show::progress(global),
     })
+}
+
+/// The instance's metadata, unless every service is elsewhere or the user forbids it.
+fn own_metadata(program: &Program) -> Option<String> {
+    let disabled = environment()
+        .get("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    (program.endpoint.is_none() && !disabled).then(|| crate::cloud::metadata::ADDRESS.to_owned())
 }
 
 /// The client, with the credentials that won.

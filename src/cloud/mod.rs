@@ -10,6 +10,7 @@ mod course;
 pub mod credentials;
 mod endpoint;
 pub mod failure;
+pub mod metadata;
 pub mod pacing;
 pub mod retry;
 mod send;

@@ -1,7 +1,7 @@
 //! The form of a stored run: one file for writer and reader.
 
 use super::Error;
-use crate::model::{Change, Finding, Held, RunHeader, RunId, Sha256};
+use crate::model::{Change, Finding, Held, Proposal, RunHeader, RunId, Sha256};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::collections::BTreeMap;
@@ -158,4 +158,7 @@ pub struct Changes {
     pub changes: Vec<Change>,
     /// What is remediable and was not changed.
     pub held: Vec<Held>,
+    /// What would be changed, of a run that only plans.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<Proposal>,
 }

@@ -189,6 +189,7 @@ pub fn read_record(folder: &Path) -> Result<(RunRecord, Manifest), Error> {
         coverage,
         changes: changes.changes,
         held: changes.held,
+        planned: changes.planned,
     };
     Ok((record, manifest))
 }

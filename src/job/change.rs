@@ -7,8 +7,8 @@ use crate::cloud::{Service, read_group};
 use crate::evidence::Spool;
 use crate::evidence::store::read_record;
 use crate::model::{
-    Approval, CallError, Change, ChangeKind, Coverage, GroupId, Held, HoldReason, Outcome,
-    RegionCoverage, RegionStatus, RunHeader, RunRecord, Scope, Times, Totals,
+    Approval, CallError, Change, ChangeKind, Coverage, GroupId, GroupReading, Held, HoldReason,
+    Outcome, RegionCoverage, RegionStatus, RunHeader, RunRecord, Scope, Times, Totals,
 };
 use crate::policy::Policy;
 use crate::policy::remediation::Remediation;
@@ -228,28 +228,46 @@ pub(super) async fn settle_orphans(
         return Ok(Vec::new());
     }
     let mut out = Vec::new();
-    for Orphan { run, changes } in tools.state.orphans()? {
+    for Orphan {
+        run,
+        changes,
+        before,
+    } in tools.state.orphans()?
+    {
         let mut journal = tools.state.journal(&run)?;
         if tools.store.is_sealed(&run) {
             // Killed between its seal and this line: its own changes.json has it all.
             journal.write(&Entry::Sealed { run: run.clone() })?;
             continue;
         }
-        for (number, mut change) in changes {
+        let mut changes: Vec<(u64, Change)> = changes;
+        for (_, change) in &mut changes {
             change.intent_of = Some(run.as_str().to_owned());
-            if change.account != begun.identity.account {
+            if change.account != begun.identity.account && change.outcome == Outcome::Unknown {
                 // Its group cannot be read with these keys: it stays open for a run that can.
-                if change.outcome == Outcome::Unknown {
-                    change.error = Some(format!(
-                        "the run ended before it knew; only a run of account {} can settle it",
-                        change.account
-                    ));
-                }
-                out.push(change);
-                continue;
+                change.error = Some(format!(
+                    "the run ended before it knew; only a run of account {} can settle it",
+                    change.account
+                ));
             }
-            if change.outcome == Outcome::Unknown {
-                settle(tools, begun, policy, &mut change).await?;
+        }
+        let groups: BTreeSet<(crate::model::RegionId, GroupId)> = changes
+            .iter()
+            .filter(|(_, change)| is_open(change, begun))
+            .map(|(_, change)| (change.region.clone(), change.group_id.clone()))
+            .collect();
+        for (region, group) in groups {
+            let mut open: Vec<(u64, &mut Change)> = changes
+                .iter_mut()
+                .filter(|(_, change)| change.region == region && change.group_id == group)
+                .filter(|(_, change)| is_open(change, begun))
+                .map(|(number, change)| (*number, change))
+                .collect();
+            let before = open.iter().find_map(|(number, _)| before.get(number));
+            let mut those: Vec<&mut Change> =
+                open.iter_mut().map(|(_, change)| &mut **change).collect();
+            settle(tools, begun, policy, &mut those, before).await?;
+            for (number, change) in open {
                 if change.outcome != Outcome::Unknown {
                     journal.write(&Entry::Outcome {
                         number,
@@ -258,7 +276,10 @@ pub(super) async fn settle_orphans(
                     })?;
                 }
             }
-            if change.outcome == Outcome::Verified && change.kind == ChangeKind::Revoke {
+        }
+        for (_, change) in changes {
+            let ours = change.account == begun.identity.account;
+            if ours && change.outcome == Outcome::Verified && change.kind == ChangeKind::Revoke {
                 // Written again where the killed run had written it: a run counts once.
                 let revoked = note(&change, run.as_str(), Done::Revoked, (tools.now)());
                 tools.state.note_rules(&[revoked])?;
@@ -269,28 +290,38 @@ pub(super) async fn settle_orphans(
     Ok(out)
 }
 
-/// Settles one open intent: two equal readings, a second apart, say whether it was done.
+fn is_open(change: &Change, begun: &Begun) -> bool {
+    change.outcome == Outcome::Unknown && change.account == begun.identity.account
+}
+
+/// Settles the open intents of one group: two equal readings, a second apart, say whether they were
+/// done; held against the reading from before, they say what was closed and opened.
 async fn settle(
     tools: &Tools,
     begun: &mut Begun,
     policy: &Policy,
-    change: &mut Change,
+    changes: &mut [&mut Change],
+    before: Option<&GroupReading>,
 ) -> Result<(), Error> {
+    const UNTIL_NOW: &str = "the run ended before it knew; settled by the next";
+    let Some(first) = changes.first().map(|change| (**change).clone()) else {
+        return Ok(());
+    };
     let mut last: Option<String> = None;
     let mut why = String::new();
     let begun_at = tokio::time::Instant::now();
-    let mut first = true;
+    let mut again = false;
     // "Not done" is said only when the time has passed in which a reading may be stale.
-    while first || begun_at.elapsed() < tools.waits.deadline {
-        if !first {
+    while !again || begun_at.elapsed() < tools.waits.deadline {
+        if again {
             tokio::time::sleep(tools.waits.first).await;
         }
-        first = false;
+        again = true;
         let read = read_group(
             &tools.client,
-            &change.account,
-            &change.region,
-            &change.group_id,
+            &first.account,
+            &first.region,
+            &first.group_id,
         )
         .await;
         let reading = match read {
@@ -299,13 +330,15 @@ async fn settle(
                 reading
             }
             Ok(None) => {
-                change.outcome = Outcome::AlreadyGone;
-                change.error = Some("the group itself is gone".to_owned());
+                for change in changes.iter_mut() {
+                    change.outcome = Outcome::AlreadyGone;
+                    change.error = Some(format!("{UNTIL_NOW}: the group itself is gone"));
+                }
                 return Ok(());
             }
-            Err(failure) => {
-                begun.after.answers(&failure.answers)?;
-                why = failure.to_string();
+            Err(unread) => {
+                begun.after.answers(&unread.answers)?;
+                why = unread.to_string();
                 last = None;
                 continue;
             }
@@ -317,49 +350,68 @@ async fn settle(
         }
         let now = digest(&reading);
         let same = last.as_ref() == Some(&now);
-        let done = match change.kind {
-            ChangeKind::Revoke => {
-                let id = change
-                    .rule
-                    .get("SecurityGroupRuleId")
-                    .map_or("", String::as_str);
-                !reading.rules.read.iter().any(|rule| rule.id() == id)
-            }
-            ChangeKind::Authorize | ChangeKind::Modify => {
-                let wanted = said_by(&change.rule);
-                reading.rules.read.iter().any(|rule| said(rule) == wanted)
-            }
-        };
+        let done = changes.iter().all(|change| is_done(change, &reading));
         let late = begun_at.elapsed().saturating_add(tools.waits.first) >= tools.waits.deadline;
         if !same || (!done && !late) {
             last = Some(now);
             continue;
         }
-        let judged = crate::policy::assess(policy, &reading);
-        for (check, verdict) in policy.checks.iter().zip(judged.verdicts) {
-            change
-                .verdict_after
-                .insert(check.id.clone(), verdict.as_str().to_owned());
+        let read_at = millis((tools.now)());
+        match before {
+            Some(before) => {
+                let attempt = verify::settled(before, reading, changes, read_at);
+                for (change, found) in changes.iter_mut().zip(verify::verify(policy, &attempt)) {
+                    let said = found
+                        .error
+                        .clone()
+                        .unwrap_or_else(|| "found done".to_owned());
+                    let intent_of = change.intent_of.clone();
+                    **change = Change {
+                        error: Some(format!("{UNTIL_NOW}: {said}")),
+                        intent_of,
+                        ..found
+                    };
+                }
+            }
+            None => {
+                for change in changes.iter_mut() {
+                    let done = is_done(change, &reading);
+                    change.outcome = if done {
+                        Outcome::Drifted
+                    } else {
+                        Outcome::Failed
+                    };
+                    change.error = Some(format!(
+                        "{UNTIL_NOW}: found {}done; the reading from before is not known",
+                        if done { "" } else { "not " }
+                    ));
+                }
+            }
         }
-        change.after_sha256 = Some(now);
-        change.group_after = crate::remedy::said::lines(&reading.rules.read);
-        let what = if done {
-            change.verified_at = Some(millis((tools.now)()));
-            change.outcome = Outcome::Verified;
-            "found done"
-        } else {
-            change.outcome = Outcome::Failed;
-            "found not done"
-        };
-        change.error = Some(format!(
-            "the run ended before it knew; settled by the next: {what}"
-        ));
         return Ok(());
     }
-    change.error = Some(format!(
-        "the run ended before it knew, and the group could not be read: {why}"
-    ));
+    for change in changes.iter_mut() {
+        change.error = Some(format!(
+            "the run ended before it knew, and the group could not be read: {why}"
+        ));
+    }
     Ok(())
+}
+
+fn is_done(change: &Change, reading: &GroupReading) -> bool {
+    match change.kind {
+        ChangeKind::Revoke => {
+            let id = change
+                .rule
+                .get("SecurityGroupRuleId")
+                .map_or("", String::as_str);
+            !reading.rules.read.iter().any(|rule| rule.id() == id)
+        }
+        ChangeKind::Authorize | ChangeKind::Modify => {
+            let wanted = said_by(&change.rule);
+            reading.rules.read.iter().any(|rule| said(rule) == wanted)
+        }
+    }
 }
 
 /// Marks every journal whose changes stand in the sealed run. One that could not be settled stays
@@ -484,6 +536,7 @@ fn small_record(
         coverage,
         changes,
         held,
+        planned: Vec::new(),
     }
 }
 

@@ -175,6 +175,27 @@ pub struct ApiRequest {
     pub params: BTreeMap<String, String>,
 }
 
+/// One change that a run would make and was not told to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The account.
+    pub account: AccountId,
+    /// The region.
+    pub region: RegionId,
+    /// The group.
+    pub group_id: GroupId,
+    /// Its name; an attacker's text.
+    pub group_name: String,
+    /// The rule to revoke, all its fields under the service's own names.
+    pub rule: BTreeMap<String, String>,
+    /// All traffic that would end with it, private sources first.
+    pub ends: Vec<Traffic>,
+    /// The exact request that would put it back.
+    pub undo: ApiRequest,
+    /// The group's verdict on each check, as it would be.
+    pub predicted: BTreeMap<String, String>,
+}
+
 /// One change that was attempted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {

@@ -18,7 +18,7 @@ mod ids;
 mod record;
 mod verdict;
 
-pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Traffic};
+pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
 pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus};
 pub use group::{
     Field, GroupReading, ListReading, Lists, NicType, RawAnswer, Rule, Rules, SecurityGroup, Tag,

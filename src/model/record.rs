@@ -1,7 +1,7 @@
 //! One run as a value. A renderer sees this and nothing else; `report` reads it back from a sealed
 //! run.
 
-use super::{AccountId, Change, Coverage, Finding, Held, RunId, Severity, Sha256};
+use super::{AccountId, Change, Coverage, Finding, Held, Proposal, RunId, Severity, Sha256};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -207,6 +207,8 @@ pub struct RunRecord {
     pub changes: Vec<Change>,
     /// What is remediable and was not changed.
     pub held: Vec<Held>,
+    /// What would be changed, of a run that only plans.
+    pub planned: Vec<Proposal>,
 }
 
 /// A rendered report.

@@ -10,7 +10,7 @@ use crate::cloud::call::{Effect, Request};
 use crate::cloud::failure::Fate;
 use crate::cloud::{CallFailure, Client, Service, read_group};
 use crate::model::{Change, ChangeKind, GroupReading, Outcome, RawAnswer};
-use crate::state::journal::{Entry, Journal};
+use crate::state::journal::{Before, Entry, Journal};
 use crate::state::{self};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -231,6 +231,12 @@ impl Hands<'_> {
             .and_then(|call| call.params.get("ClientToken").cloned())
             .unwrap_or_default();
         let at = utc((self.now)());
+        // With the first intent: a later run holds its own reading against it.
+        let mut before = out
+            .attempt
+            .before
+            .as_ref()
+            .map(|reading| Box::new(Before::of(reading)));
         for planned in &plan.changes {
             self.number = self.number.saturating_add(1);
             out.numbers.push(self.number);
@@ -262,6 +268,7 @@ impl Hands<'_> {
                 at: at.clone(),
                 client_token: client_token.clone(),
                 change: Box::new(change),
+                before: before.take(),
             })?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::exposure::{
 };
 use crate::model::{
     AccountId, ApiRequest, ChangeKind, Family, Finding, GroupId, GroupReading, Held, HoldReason,
-    Protocol, RegionId, Traffic, Verdict,
+    Proposal, Protocol, RegionId, Traffic, Verdict,
 };
 use crate::policy::remediation::Remediation;
 use crate::policy::{Check, Policy, assess};
@@ -65,6 +65,33 @@ pub struct RemediationPlan {
     pub groups: Vec<GroupPlan>,
     /// What is remediable and is not changed.
     pub held: Vec<Held>,
+}
+
+impl RemediationPlan {
+    /// As records keep it, of a run that does not carry it out.
+    pub fn proposals(&self) -> Vec<Proposal> {
+        let mut out = Vec::new();
+        for group in &self.groups {
+            let predicted: BTreeMap<String, String> = group
+                .predicted
+                .iter()
+                .map(|(check, verdict)| (check.clone(), verdict.as_str().to_owned()))
+                .collect();
+            for change in &group.changes {
+                out.push(Proposal {
+                    account: group.account.clone(),
+                    region: group.region.clone(),
+                    group_id: group.group_id.clone(),
+                    group_name: group.group_name.clone(),
+                    rule: change.rule.clone(),
+                    ends: change.ends.clone(),
+                    undo: change.undo.clone(),
+                    predicted: predicted.clone(),
+                });
+            }
+        }
+        out
+    }
 }
 
 /// What other runs know of a group's rules.

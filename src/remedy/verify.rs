@@ -358,3 +358,65 @@ fn minus(run: &Run, other: &Run) -> Vec<Run> {
     }
     out
 }
+
+/// The attempt of a run that was killed, as it can still be known: the reading from before out of the
+/// journal, a settled one of now, and nothing of what the call answered.
+pub fn settled(
+    before: &GroupReading,
+    after: GroupReading,
+    changes: &[&mut Change],
+    read_at: String,
+) -> Attempt {
+    let old = rules_of(before);
+    let ids = changes
+        .iter()
+        .filter_map(|change| change.rule.get("SecurityGroupRuleId").cloned())
+        .collect();
+    let expected = difference(&old, &old.without(&ids), Certainty::Closing);
+    let planned = changes
+        .iter()
+        .map(|change| {
+            let rule_id = change
+                .rule
+                .get("SecurityGroupRuleId")
+                .cloned()
+                .unwrap_or_default();
+            let ends = old
+                .rules()
+                .iter()
+                .find(|rule| rule.rule.id() == rule_id)
+                .map(|rule| shown(&part_of(&expected.closed, rule)))
+                .unwrap_or_default();
+            PlannedChange {
+                kind: change.kind,
+                rule_id,
+                rule: change.rule.clone(),
+                checks: change.checks.clone(),
+                ends,
+                undo: change.undo.clone(),
+                request: None,
+            }
+        })
+        .collect();
+    let first = changes.first();
+    Attempt {
+        plan: GroupPlan {
+            account: before.account.clone(),
+            region: before.region.clone(),
+            group_id: before.id(),
+            group_name: before.group.name.clone(),
+            reading_sha256: digest(before),
+            changes: planned,
+            predicted: BTreeMap::new(),
+            ends: shown(&expected.closed),
+            locks_out: Vec::new(),
+        },
+        before: Some(before.clone()),
+        call: CallEnd::Lost("the run ended".to_owned()),
+        request_id: first.and_then(|change| change.request_id.clone()),
+        attempted_at: first.and_then(|change| change.attempted_at.clone()),
+        after: Some((after, true)),
+        read_at: Some(read_at),
+        trouble: None,
+    }
+}

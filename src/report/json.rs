@@ -16,6 +16,7 @@ impl Renderer for Json {
             "coverage": record.coverage,
             "changes": record.changes,
             "held": record.held,
+            "planned": record.planned,
         });
         let mut bytes = serde_json::to_vec_pretty(&value)
             .map_err(|why| RenderError::of("report.json")(&why))?;

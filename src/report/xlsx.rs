@@ -228,6 +228,9 @@ fn workbook(view: &View<'_>) -> Result<Vec<u8>, XlsxError> {
     summary(view, &styles, book.add_worksheet())?;
     findings(view, &styles, book.add_worksheet())?;
     rules(view, &styles, book.add_worksheet())?;
+    if !record.planned.is_empty() {
+        plan(view, &styles, book.add_worksheet())?;
+    }
     changes(view, &styles, book.add_worksheet())?;
     coverage(view, &styles, book.add_worksheet())?;
     book.save_to_buffer()
@@ -806,6 +809,51 @@ fn changes(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
         s.next();
     }
     filter(&mut s, view, columns.len(), printed)
+}
+
+/// What a run would revoke, for the person who approves it.
+fn plan(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
+    let columns = [
+        ("label.region", 15.0),
+        ("label.group_id", 26.0),
+        ("label.group_name", 26.0),
+        ("label.rule", 26.0),
+        ("label.rule_before", 46.0),
+        ("label.ends", 60.0),
+        ("label.verdict_then", 24.0),
+        ("label.undo", 70.0),
+    ];
+    let mut s = table(view, styles, sheet, "Plan", &columns)?;
+    for planned in view.record.planned.iter().take(MOST_ROWS) {
+        let before = rule_text(&planned.rule);
+        let ends = traffic_text(&planned.ends);
+        let undo = super::undo::command(&planned.undo);
+        let then: Vec<String> = planned
+            .predicted
+            .iter()
+            .map(|(check, verdict)| format!("{check}: {verdict}"))
+            .collect();
+        let id = planned.rule.get("SecurityGroupRuleId");
+        for (column, cell) in (0u16..).zip([
+            planned.region.as_str(),
+            planned.group_id.as_str(),
+            &planned.group_name,
+            id.map_or("", String::as_str),
+            &before,
+            &ends,
+            &then.join("\n"),
+            &undo,
+        ]) {
+            s.text(column, cell, &styles.text)?;
+        }
+        let tall = lines(&undo, 72)
+            .max(lines(&ends, 60))
+            .max(lines(&before, 48));
+        s.sheet
+            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
+        s.next();
+    }
+    filter(&mut s, view, columns.len(), 6)
 }
 
 fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {

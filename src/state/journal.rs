@@ -3,11 +3,15 @@
 
 use super::{Error, State};
 use crate::evidence::seal::sync_folder;
-use crate::model::{Change, RunId};
+use crate::model::{
+    Change, GroupReading, ListReading, Lists, Rule, Rules, RunId, SecurityGroup, Tag,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,9 @@ pub enum Entry {
         client_token: String,
         /// The change as far as it is known: outcome `unknown`.
         change: Box<Change>,
+        /// The group as it was; with the first intent of each group.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Box<Before>>,
     },
     /// How it ended.
     Outcome {
@@ -40,6 +47,71 @@ pub enum Entry {
     },
 }
 
+/// A group as it was before it was changed, enough to hold a later reading against it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    name: String,
+    vpc_id: String,
+    service_managed: Option<bool>,
+    tags: Vec<Tag>,
+    rules: Vec<BTreeMap<String, String>>,
+    prefix_lists: BTreeMap<String, Result<Vec<String>, String>>,
+    port_lists: BTreeMap<String, Result<Vec<String>, String>>,
+}
+
+impl Before {
+    /// Of a reading.
+    pub fn of(reading: &GroupReading) -> Self {
+        let lists = |lists: &BTreeMap<String, Arc<ListReading>>| {
+            lists
+                .iter()
+                .map(|(id, list)| (id.clone(), list.as_ref().clone()))
+                .collect()
+        };
+        Self {
+            name: reading.group.name.clone(),
+            vpc_id: reading.group.vpc_id.clone(),
+            service_managed: reading.group.service_managed,
+            tags: reading.group.tags.clone(),
+            rules: reading.rules.read.iter().map(Rule::field_map).collect(),
+            prefix_lists: lists(&reading.lists.prefix),
+            port_lists: lists(&reading.lists.port),
+        }
+    }
+
+    /// The reading again, of a change's group.
+    fn reading(self, change: &Change) -> GroupReading {
+        let lists = |lists: BTreeMap<String, Result<Vec<String>, String>>| {
+            lists
+                .into_iter()
+                .map(|(id, list)| (id, Arc::new(list)))
+                .collect()
+        };
+        GroupReading {
+            account: change.account.clone(),
+            region: change.region.clone(),
+            group: SecurityGroup {
+                id: change.group_id.as_str().to_owned(),
+                name: self.name,
+                vpc_id: self.vpc_id,
+                service_managed: self.service_managed,
+                tags: self.tags,
+                ..SecurityGroup::default()
+            },
+            rules: Rules {
+                read: self.rules.iter().map(Rule::from_fields).collect(),
+                incomplete: None,
+            },
+            lists: Lists {
+                prefix: lists(self.prefix_lists),
+                port: lists(self.port_lists),
+            },
+            warnings: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+}
+
 /// A run's journal while it is being written.
 #[derive(Debug)]
 pub struct Journal {
@@ -48,12 +120,14 @@ pub struct Journal {
 }
 
 /// A journal that no sealed run has: its run was killed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Orphan {
     /// The killed run.
     pub run: RunId,
     /// Each change as it was last known, by number.
     pub changes: Vec<(u64, Change)>,
+    /// Groups as they were, by the number of the change they were noted with.
+    pub before: BTreeMap<u64, GroupReading>,
 }
 
 impl Journal {
@@ -115,11 +189,12 @@ impl State {
         for name in names {
             let path = folder.join(format!("{name}.jsonl"));
             let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-            let (changes, sealed) = replay(&path, whole_lines(&bytes))?;
+            let (changes, before, sealed) = replay(&path, whole_lines(&bytes))?;
             if !sealed && !changes.is_empty() {
                 out.push(Orphan {
                     run: RunId::new(name),
                     changes,
+                    before,
                 });
             }
         }
@@ -153,8 +228,11 @@ pub(super) fn open_whole_lines(path: &std::path::Path) -> Result<File, Error> {
     Ok(file)
 }
 
-fn replay(path: &std::path::Path, bytes: &[u8]) -> Result<(Vec<(u64, Change)>, bool), Error> {
-    let mut changes = std::collections::BTreeMap::new();
+type Replayed = (Vec<(u64, Change)>, BTreeMap<u64, GroupReading>, bool);
+
+fn replay(path: &std::path::Path, bytes: &[u8]) -> Result<Replayed, Error> {
+    let mut changes = BTreeMap::new();
+    let mut befores = BTreeMap::new();
     let mut sealed = false;
     for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.is_empty() {
@@ -170,11 +248,22 @@ fn replay(path: &std::path::Path, bytes: &[u8]) -> Result<(Vec<(u64, Change)>, b
             }
         };
         match entry {
-            Entry::Intent { number, change, .. } | Entry::Outcome { number, change, .. } => {
+            Entry::Intent {
+                number,
+                change,
+                before,
+                ..
+            } => {
+                if let Some(before) = before {
+                    befores.insert(number, before.reading(&change));
+                }
+                changes.insert(number, *change);
+            }
+            Entry::Outcome { number, change, .. } => {
                 changes.insert(number, *change);
             }
             Entry::Sealed { .. } => sealed = true,
         }
     }
-    Ok((changes.into_iter().collect(), sealed))
+    Ok((changes.into_iter().collect(), befores, sealed))
 }

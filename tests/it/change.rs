@@ -123,6 +123,149 @@ async fn a_batch_half_applied_is_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_change_is_asked_for_again_since_nothing_was_done() {
+    let host = one_open().await;
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup=throttle,times=2"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified]);
+    assert_eq!(host.cloud.calls().get("RevokeSecurityGroup"), Some(&3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_effect_is_ours_to_undo_whatever_was_answered() {
+    let host = one_open().await;
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup=after:Forbidden.RAM"));
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified]);
+    assert!(run.sealed.folder.join("undo.sh").is_file());
+    let path = run.sealed.folder.display().to_string();
+    let ran = host.run(&["rollback", &path, "--json"]).await;
+    assert_eq!(
+        ran.json()["changes"]["verified"],
+        1,
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classic_groups_roll_back_on_the_interface_they_were_open_on() {
+    let mut start = world(&[]);
+    // The classic network shows an unlimited source port as -1/-1.
+    let nic = |nic: &str| {
+        let text = format!(
+            r#"{{"IpProtocol":"TCP","PortRange":"22/22","SourceCidrIp":"0.0.0.0/0","NicType":"{nic}","SourcePortRange":"-1/-1"}}"#
+        );
+        Rule::from_json(&text).expect("a rule")
+    };
+    let mut group = Group::new("sg-c", "classic")
+        .with(nic("internet"))
+        .with(nic("intranet"));
+    group.vpc_id = String::new();
+    start.add_group(ACCOUNT, REGION, group);
+    let host = Host::new(start).await;
+    let before = host
+        .cloud
+        .with_world(|w| w.group_state(ACCOUNT, REGION, "sg-c"))
+        .map(sorted);
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified]);
+    assert_eq!(
+        host.rules("sg-c").len(),
+        1,
+        "the private interface's rule stays"
+    );
+    let path = run.sealed.folder.display().to_string();
+    let ran = host.run(&["rollback", &path, "--json"]).await;
+    assert_eq!(
+        ran.json()["changes"]["verified"],
+        1,
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+    let after = host
+        .cloud
+        .with_world(|w| w.group_state(ACCOUNT, REGION, "sg-c"))
+        .map(sorted);
+    assert_eq!(after, before);
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_rolled_back_one_by_one_and_a_killed_rollback_still_holds() {
+    let halves = vec![
+        Rule::ingress("TCP", "22/22", "0.0.0.0/1"),
+        Rule::ingress("TCP", "22/22", "128.0.0.0/1"),
+    ];
+    let host = Host::new(world(&[("sg-a", halves)])).await;
+    let run = host.revoke("").await;
+    let path = run.sealed.folder.display().to_string();
+    for change in &run.record.changes {
+        let rule = &change.rule["SecurityGroupRuleId"];
+        let ran = host
+            .run(&["rollback", &path, "--rule", rule, "--json"])
+            .await;
+        assert_eq!(
+            ran.json()["changes"]["verified"],
+            1,
+            "{}{}",
+            ran.stdout,
+            ran.stderr
+        );
+    }
+    assert_eq!(host.rules("sg-a").len(), 2);
+    assert_eq!(reasons(&host.revoke("").await), [HoldReason::Restored]);
+
+    let host = one_open().await;
+    let run = host.revoke("").await;
+    let path = run.sealed.folder.display().to_string();
+    let mut child = host
+        .command(&["rollback", &path])
+        .spawn()
+        .expect("it starts");
+    while host.rules("sg-a").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    child.kill().expect("kill -9");
+    child.wait().expect("it is dead");
+    let after = host.revoke("").await;
+    assert_eq!(
+        reasons(&after),
+        [HoldReason::Restored],
+        "held though the rollback died"
+    );
+    assert_eq!(
+        after.record.changes.len(),
+        1,
+        "and its change is in evidence"
+    );
+    assert!(after.record.changes[0].intent_of.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_line_of_the_journal_is_mended() {
+    let host = one_open().await;
+    std::fs::create_dir_all(host.path("state/journal")).expect("a folder");
+    let name = "state/journal/20260101T000000Z-old-abcdef.jsonl";
+    std::fs::write(
+        host.path(name),
+        "{\"event\":\"intent\",\"number\":1,\"at\":\"办",
+    )
+    .expect("a file");
+    for _ in 0..2 {
+        assert!(!host.revoke("").await.broken_change());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refused_names_the_ram_action_that_is_missing() {
     let host = one_open().await;
     host.cloud
@@ -407,6 +550,9 @@ async fn a_plan_is_approved_in_between_and_an_edited_one_is_refused() {
         ])
         .await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let run = ran.json()["path"].as_str().expect("a path").to_owned();
+    let changes = std::fs::read_to_string(host.path(&run).join("changes.json")).expect("changes");
+    assert!(changes.contains("\"planned\"") && changes.contains("AuthorizeSecurityGroup"));
     let text = std::fs::read_to_string(host.path("p.json")).expect("the plan");
     host.write("edited.json", &text.replace("sg-b", "sg-c"));
     let ran = host
@@ -653,4 +799,80 @@ async fn cloud_config_is_asked_again_and_its_failure_fails_nothing() {
         );
         assert!(!run.broken_change());
     }
+}
+
+/// An instance's metadata: a token first, then plain text.
+fn metadata(address: &'static str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten().take(3) {
+            let mut stream = stream;
+            let mut head = Vec::new();
+            let mut byte = [0u8; 1];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let body = if head.starts_with("PUT /latest/api/token") {
+                "the-token"
+            } else if head
+                .to_ascii_lowercase()
+                .contains("x-aliyun-ecs-metadata-token: the-token")
+                && head.contains("/eipv4")
+            {
+                address
+            } else {
+                ""
+            };
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_in_of_the_host_itself_is_known_from_its_metadata() {
+    let host = one_open().await;
+    let mut tools = host.tools();
+    tools.metadata = Some(metadata("47.100.9.9"));
+    let run = sgwarden::job::run(&host.job(""), &tools)
+        .await
+        .expect("a sealed run");
+    assert_eq!(
+        reasons(&run),
+        [HoldReason::Lockout],
+        "{:?}",
+        run.record.held
+    );
+    assert!(run.record.held[0].detail.contains("47.100.9.9"));
+    assert_eq!(host.cloud.changing_calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_is_settled_by_difference() {
+    let host = one_open().await;
+    host.write(
+        "s/live.toml",
+        "[remediation]\nmode = \"revoke\"\n[report]\nformats = [\"csv\"]\n",
+    );
+    let mut child = host
+        .command(&["run", "--schedule", "s/live.toml"])
+        .spawn()
+        .expect("it starts");
+    while !host.rules("sg-a").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    child.kill().expect("kill -9");
+    child.wait().expect("it is dead");
+    let after = host.revoke("").await;
+    let change = &after.record.changes[0];
+    assert_eq!(change.outcome, Outcome::Verified, "{change:?}");
+    assert!(change.intent_of.is_some() && change.as_planned);
+    assert!(change.traffic_closed.iter().any(|t| t.internet) && change.traffic_opened.is_empty());
 }

@@ -184,8 +184,10 @@ fn text(raw: Option<&RawValue>, key: &str) -> Result<String, BadAnswer> {
 /// A page of DescribeSecurityGroupAttribute. Errs where it speaks of another group.
 pub fn rules_page(body: &[u8], group_id: &str) -> Result<RulesPage, BadAnswer> {
     // The one answer that is large: read in one pass.
+    let body = std::str::from_utf8(body)
+        .map_err(|error| BadAnswer(format!("the answer is not UTF-8: {error}")))?;
     let top: RulesTop<'_> =
-        serde_json::from_slice(body).map_err(|error| BadAnswer::new("the answer", &error))?;
+        serde_json::from_str(body).map_err(|error| BadAnswer::new("the answer", &error))?;
     let id = text(top.id, "SecurityGroupId")?;
     if id.is_empty() {
         return Err(BadAnswer("no SecurityGroupId in the answer".to_owned()));

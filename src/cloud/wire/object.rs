@@ -70,7 +70,10 @@ pub(super) fn duplicate<E: de::Error>(key: &str) -> E {
 impl<'a> Object<'a> {
     /// The answer's top level.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, BadAnswer> {
-        serde_json::from_slice(body).map_err(|error| BadAnswer::new("the answer", &error))
+        // Checked once as a whole: `from_slice` would check each string by itself.
+        let text = std::str::from_utf8(body)
+            .map_err(|error| BadAnswer(format!("the answer is not UTF-8: {error}")))?;
+        serde_json::from_str(text).map_err(|error| BadAnswer::new("the answer", &error))
     }
 
     /// An object inside an answer; `what` is its name in messages.

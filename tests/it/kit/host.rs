@@ -140,6 +140,7 @@ impl Host {
                 longest: Duration::from_millis(1050),
                 deadline: Duration::from_millis(3500),
             },
+            metadata: None,
             progress: Arc::new(|_| {}),
         }
     }
