@@ -70,6 +70,7 @@ impl Demo {
         } else {
             World::demo()
         };
+        fresh(&self.out)?;
         let cloud = Cloud::start(world, Options::default())
             .await
             .map_err(|why| Failure::start(format!("cannot start the simulated cloud: {why}")))?;
@@ -191,6 +192,35 @@ impl Demo {
         }
         show::answer(global, &value, &lines);
     }
+}
+
+/// The file that says a folder is a demo's own.
+const MARK: &str = ".sgwarden-demo";
+/// What a demo writes.
+const PARTS: [&str; 5] = ["evidence", "state", "reports-1", "reports-2", "mail"];
+
+/// Each demo begins with an empty state: its world is new, and a rule of the last demo has not come
+/// back. What an earlier demo left goes; what is somebody else's is not touched.
+fn fresh(out: &Path) -> Result<(), Failure> {
+    let failed = |doing: &str, path: &Path, why: std::io::Error| {
+        Failure::start(format!("cannot {doing} {}: {why}", path.display()))
+    };
+    let mark = out.join(MARK);
+    for part in PARTS {
+        let path = out.join(part);
+        if !path.exists() {
+            continue;
+        }
+        if !mark.is_file() {
+            return Err(Failure::usage(format!(
+                "{} is there and is not a demo's: name another folder with --out",
+                path.display()
+            )));
+        }
+        std::fs::remove_dir_all(&path).map_err(|why| failed("remove", &path, why))?;
+    }
+    std::fs::create_dir_all(out).map_err(|why| failed("create", out, why))?;
+    std::fs::write(&mark, "").map_err(|why| failed("write", &mark, why))
 }
 
 /// Writes each letter that the receiver took as `.eml`.

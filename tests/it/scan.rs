@@ -595,4 +595,10 @@ async fn the_demo_runs_to_its_end_and_its_evidence_verifies() {
         }
     }
     assert!(host.path("sgwarden-demo/mail/letter-1.eml").is_file());
+    // Again in the same folder: a new world, not one in which everything has come back.
+    let again = host.run(&["demo", "--json"]).await.json();
+    assert_eq!(again["runs"][0]["changes"]["verified"], 8, "{again}");
+    host.write("mine/evidence/x", "mine");
+    let ran = host.run(&["demo", "--out", "mine"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
 }
