@@ -299,7 +299,7 @@ impl<'r> View<'r> {
         if more > 0 {
             by.push_str(&format!(" + {more} more"));
         }
-        format!("{what} < {whom}: {by}")
+        format!("{what} open to {whom}: {by}")
     }
 
     /// What is open, and to whom, over all runs of the finding.
