@@ -79,7 +79,9 @@ pub(super) async fn send(
     let acs_retry_after = header("x-acs-retry-after");
     let retry_after = header("retry-after");
     let status = response.status().as_u16();
-    let mut body = BytesMut::new();
+    // The length is what the other side says: believed up to a mebibyte.
+    let said = response.content_length().unwrap_or(0).min(1 << 20);
+    let mut body = BytesMut::with_capacity(usize::try_from(said).unwrap_or(0));
     loop {
         match timeout_at(end, response.chunk()).await {
             Err(_) => {
