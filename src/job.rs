@@ -301,11 +301,13 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
         }
     };
     tools.store.finish_renames(|run, sha256| {
-        RunId::new(run).name() == Some(name)
-            && tools
+        // Of this schedule only: its lock is ours, so that none of these is still being written.
+        (RunId::new(run).name() == Some(name)).then(|| {
+            tools
                 .state
                 .recall_sealed(run)
                 .is_ok_and(|known| known == Remembered::Manifest(sha256.clone()))
+        })
     })?;
     let before = previous(tools, name)?;
     let mut salt = [0u8; 3];

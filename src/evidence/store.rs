@@ -102,24 +102,36 @@ impl Store {
             .is_file()
     }
 
-    /// Gives folders their name whose run was killed between its manifest and that: `remembered`
-    /// says whether the state knows a run's manifest by that hash.
+    /// Clears up after runs that were killed between their manifest and their name. `remembered` says
+    /// of a run and its manifest's hash whether the state knows it (`None`: not ours to touch). One
+    /// that it knows was sealed and gets its name; one that it does not never was, and loses the
+    /// manifest that would make it look so: its changes stand in the journal.
     ///
     /// # Errors
-    /// The store cannot be listed.
-    pub fn finish_renames(&self, remembered: impl Fn(&str, &Sha256) -> bool) -> Result<(), Error> {
+    /// The store cannot be listed or written.
+    pub fn finish_renames(
+        &self,
+        remembered: impl Fn(&str, &Sha256) -> Option<bool>,
+    ) -> Result<(), Error> {
         for name in self.names()? {
             let Some(run) = name.strip_suffix(UNFINISHED) else {
                 continue;
             };
             let folder = self.runs().join(&name);
-            let Ok(bytes) = fs::read(folder.join(format::MANIFEST)) else {
+            let manifest = folder.join(format::MANIFEST);
+            let Ok(bytes) = fs::read(&manifest) else {
                 continue;
             };
-            if remembered(run, &format::sha256(&bytes)) {
-                let to = self.runs().join(run);
-                fs::rename(&folder, &to).map_err(Error::io("rename", &folder))?;
-                super::seal::sync_folder(&self.runs())?;
+            match remembered(run, &format::sha256(&bytes)) {
+                None => {}
+                Some(true) => {
+                    let to = self.runs().join(run);
+                    fs::rename(&folder, &to).map_err(Error::io("rename", &folder))?;
+                    super::seal::sync_folder(&self.runs())?;
+                }
+                Some(false) => {
+                    fs::remove_file(&manifest).map_err(Error::io("remove", &manifest))?;
+                }
             }
         }
         Ok(())
