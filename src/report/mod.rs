@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `view` | what several of them say |
 //! | `csv` | `findings.csv`, `changes.csv` |
-//! | `xlsx` | `report.xlsx` |
+//! | `xlsx` | `report.xlsx`; its styles in `xlsx/` |
 //! | `html` | `report.html` |
 //! | `json` | `report.json` |
 //! | `letter` | the mail's subject, text and HTML |

@@ -14,4 +14,5 @@ mod scan;
 mod semantics;
 mod sign;
 mod sim;
+mod undo;
 mod wire;
