@@ -13,7 +13,7 @@ use super::send::{self, Heard};
 use super::settings::Settings;
 use super::sign;
 use super::wire;
-use crate::model::{AccountId, Identity, RawAnswer};
+use crate::model::{AccountId, Identity, RawAnswer, actions};
 use bytes::Bytes;
 use chrono::Utc;
 use std::collections::BTreeMap;
@@ -49,6 +49,13 @@ pub struct Request {
     pub params: BTreeMap<String, String>,
     /// Whether it changes something.
     pub effect: Effect,
+}
+
+impl Request {
+    /// The permission it needs.
+    pub fn ram(&self) -> Option<&'static str> {
+        actions::find(self.service.product(), &self.action).and_then(|action| action.ram)
+    }
 }
 
 /// A call that was answered.

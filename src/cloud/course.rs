@@ -123,11 +123,10 @@ impl Trouble {
             Reaction::Fatal(Kind::Forbidden) if self.code.starts_with("Forbidden.RiskControl") => {
                 Some("the account is blocked: ask Alibaba Cloud".to_owned())
             }
-            Reaction::Fatal(Kind::Forbidden) => Some(format!(
-                "grant {}:{} to the identity that asks",
-                request.service.ram_prefix(),
-                request.action
-            )),
+            Reaction::Fatal(Kind::Forbidden) => Some(match request.ram() {
+                Some(ram) => format!("grant {ram} to the identity that asks"),
+                None => "the account, or whom this asks for, does not allow it".to_owned(),
+            }),
             Reaction::Fatal(Kind::Credentials) => Some(credentials_advice(
                 &self.code,
                 &self.message,
@@ -351,7 +350,7 @@ impl<'a> Course<'a> {
             message,
             request_id: trouble.request_id,
             action: self.request.action.clone(),
-            ram_prefix: self.request.service.ram_prefix(),
+            ram: self.request.ram(),
             account: self.request.account.clone(),
             region: self.request.region.clone(),
             host: self.host,

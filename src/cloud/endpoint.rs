@@ -3,6 +3,7 @@
 //! Source: API metadata (aliyun/aliyun-openapi-meta, 2026-04) and the SDKs' endpoint maps, read 2026-08.
 
 use super::settings::{Network, Settings, Site};
+use crate::model::actions::Product;
 
 /// A service of the cloud, with the one version of its API that is spoken here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Service {
     Sts,
     /// Cloud Config.
     Config,
+    /// Resource Directory.
+    ResourceDirectory,
 }
 
 impl Service {
@@ -22,15 +25,17 @@ impl Service {
             Self::Ecs => "2014-05-26",
             Self::Sts => "2015-04-01",
             Self::Config => "2020-09-07",
+            Self::ResourceDirectory => "2022-04-19",
         }
     }
 
-    /// The prefix of its RAM actions.
-    pub fn ram_prefix(self) -> &'static str {
+    /// Its name in the table of actions.
+    pub fn product(self) -> Product {
         match self {
-            Self::Ecs => "ecs",
-            Self::Sts => "sts",
-            Self::Config => "config",
+            Self::Ecs => Product::Ecs,
+            Self::Sts => Product::Sts,
+            Self::Config => Product::Config,
+            Self::ResourceDirectory => Product::ResourceDirectoryMaster,
         }
     }
 }
@@ -73,6 +78,14 @@ pub(super) fn host(settings: &Settings, service: Service, region: &str) -> Strin
             };
             format!("{prefix}.{region}.aliyuncs.com")
         }
+        // The SDK's own rule would give `resourcedirectorymaster`, which is no host.
+        (Service::ResourceDirectory, Network::Vpc) => {
+            "resourcedirectory.vpc-proxy.aliyuncs.com".to_owned()
+        }
+        (Service::ResourceDirectory, Network::Public) => match settings.site {
+            Site::China => "resourcedirectory.aliyuncs.com".to_owned(),
+            Site::International => "resourcedirectory-intl.aliyuncs.com".to_owned(),
+        },
     }
 }
 
@@ -134,6 +147,10 @@ mod tests {
         assert_eq!(
             host(&settings, Service::Config, ""),
             "config.cn-shanghai.aliyuncs.com"
+        );
+        assert_eq!(
+            host(&settings, Service::ResourceDirectory, ""),
+            "resourcedirectory.aliyuncs.com"
         );
         settings.network = Network::Vpc;
         settings.site = Site::International;

@@ -56,8 +56,8 @@ pub struct CallFailure {
     pub request_id: String,
     /// Such as `DescribeSecurityGroups`.
     pub action: String,
-    /// The action's prefix in RAM policies, such as `ecs`.
-    pub ram_prefix: &'static str,
+    /// The permission it needs, by the table of actions; `None` where it needs none.
+    pub ram: Option<&'static str>,
     /// Empty where it is not known yet.
     pub account: AccountId,
     /// Empty for calls that are not regional.

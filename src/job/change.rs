@@ -786,7 +786,12 @@ async fn put_back(
                 continue;
             }
         };
-        if let Some(why) = &reading.rules.incomplete {
+        let unread = reading
+            .rules
+            .incomplete
+            .as_ref()
+            .or_else(|| reading.lists.unread());
+        if let Some(why) = unread {
             changing.held.push(hold(HoldReason::NoUndo, why.clone()));
             continue;
         }

@@ -298,6 +298,14 @@ pub struct Lists {
     pub port: BTreeMap<String, Arc<ListReading>>,
 }
 
+impl Lists {
+    /// Why the first of those that could not be read could not.
+    pub fn unread(&self) -> Option<&String> {
+        let mut all = self.prefix.values().chain(self.port.values());
+        all.find_map(|list| list.as_ref().as_ref().err())
+    }
+}
+
 /// A group's rules, both directions, distinct by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {

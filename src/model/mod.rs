@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | `actions` | every action of the cloud that may be called, and the permission it needs |
 //! | `ids` | account, region, group and run ids |
 //! | `group` | what the cloud said: security groups, rules, prefix lists, one group's reading |
 //! | `verdict` | what it means: verdicts, findings, severities |
@@ -11,6 +12,7 @@
 //!
 //! To add a noun: a file here, if two other modules speak of it; else keep it where it is used.
 
+pub mod actions;
 mod change;
 mod coverage;
 mod group;

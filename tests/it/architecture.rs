@@ -109,6 +109,10 @@ fn no_room_imports_what_it_must_not() {
             for (at, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or_default();
                 for other in never {
+                    // Facts about the service, and the one thing that is shared with what plays it.
+                    if room == "sim" && code.contains("crate::model::actions::") {
+                        continue;
+                    }
                     if code.contains(&format!("crate::{other}::"))
                         || code.contains(&format!("crate::{{{other}::"))
                     {

@@ -8,6 +8,7 @@ mod credentials;
 mod kit;
 mod mail;
 mod oracle;
+mod permissions;
 mod report;
 mod responder;
 mod scan;

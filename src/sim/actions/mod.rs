@@ -30,18 +30,34 @@ use super::auth::{Caller, Nonces, sha256_hex};
 use super::faults::{Aim, Fault, FaultSet, Kind};
 use super::wire::{Failure, Params};
 use super::world::{Group, Region, World};
+use crate::model::actions::ACTIONS;
 
 /// One action.
 pub(super) struct Spec {
     pub(super) name: &'static str,
     pub(super) product: &'static str,
     pub(super) version: &'static str,
-    /// Prefix of its RAM action; empty: needs no permission.
-    pub(super) ram: &'static str,
+    /// Prefix of the RAM action of one that the program never calls; empty: needs no permission.
+    ram: &'static str,
     pub(super) regional: bool,
     pub(super) changes: bool,
     params: &'static [&'static str],
     run: fn(&Call<'_>, &mut State) -> Result<String, Failure>,
+}
+
+impl Spec {
+    /// The permission that it asks for: by the table of facts that the whole program reads, else by
+    /// the service's usual form.
+    fn auth_action(&self) -> Option<String> {
+        let listed = ACTIONS
+            .iter()
+            .find(|action| action.product.as_str() == self.product && action.name == self.name);
+        match listed {
+            Some(action) => action.ram.map(str::to_owned),
+            None if self.ram.is_empty() => None,
+            None => Some(format!("{}:{}", self.ram, self.name)),
+        }
+    }
 }
 
 type Run = fn(&Call<'_>, &mut State) -> Result<String, Failure>;
@@ -584,10 +600,9 @@ pub(super) fn admit(call: &Call<'_>, state: &State, v3: bool) -> Result<(), Fail
         call.need("RegionId")?;
         call.region(state)?;
     }
-    if call.spec.ram.is_empty() {
+    let Some(auth_action) = call.spec.auth_action() else {
         return Ok(());
-    }
-    let auth_action = format!("{}:{}", call.spec.ram, call.spec.name);
+    };
     let root_assumes =
         call.spec.name == "AssumeRole" && call.caller.principal == super::auth::Principal::Root;
     if call.caller.may(&auth_action) && !root_assumes {
