@@ -276,6 +276,7 @@ async fn whole(
             changes,
             held,
             planned,
+            part: None,
         },
         plan,
     ))

@@ -5,7 +5,7 @@ use super::program::is_region;
 use super::reader::{Placed, Problem, Source, Table};
 use crate::exposure::Internet;
 use crate::host::next_fire::Cron;
-use crate::model::{Language, Severity, Tag};
+use crate::model::{AccountId, Language, RegionId, Route, Severity, Tag};
 use crate::policy::remediation::{Mode, Protect, Remediation, Window};
 use crate::policy::{Check, MinPublic};
 use chrono_tz::Tz;
@@ -79,6 +79,8 @@ pub struct MailConfig {
     pub when: When,
     /// Formats to attach.
     pub attach: Vec<String>,
+    /// The only part they hear of; `None`: all.
+    pub route: Option<Route>,
 }
 
 /// A schedule with its defaults.
@@ -563,8 +565,42 @@ fn read_mail(table: &Table<'_, '_>, formats: &[String]) -> MailConfig {
     if let Some(attach) = each(table, "attach", known, "format that [report] formats makes") {
         mail.attach = attach;
     }
-    table.not_built(&["route"]);
+    if let Some(route) = table.table("route") {
+        let read = read_route(&route);
+        route.finish();
+        mail.route = (!read.is_everything()).then_some(read);
+    }
     mail
+}
+
+fn read_route(table: &Table<'_, '_>) -> Route {
+    let mut route = Route::default();
+    if let Some(tags) = table.table("tags") {
+        route.tags = tags
+            .entries()
+            .into_iter()
+            .map(|(key, value)| Tag {
+                key,
+                value: value.value,
+            })
+            .collect();
+    }
+    if let Some(accounts) = each(table, "accounts", is_account, "account id of 16 digits") {
+        route.accounts = accounts.into_iter().map(AccountId::new).collect();
+    }
+    if let Some(regions) = each(table, "regions", is_region, "region id such as cn-hangzhou") {
+        route.regions = regions.into_iter().map(RegionId::new).collect();
+    }
+    if let Some(text) = table.text("severity") {
+        let what = "critical, high, medium or low";
+        route.severity = checks::parsed(table, &text, Severity::parse, what);
+    }
+    route
+}
+
+/// Whether a text could be an account's id.
+fn is_account(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// A severity's word, for `--fail-on`.

@@ -202,6 +202,7 @@ pub fn read_record(folder: &Path) -> Result<(RunRecord, Manifest), Error> {
         changes: changes.changes,
         held: changes.held,
         planned: changes.planned,
+        part: None,
     };
     Ok((record, manifest))
 }

@@ -537,6 +537,7 @@ fn small_record(
         changes,
         held,
         planned: Vec::new(),
+        part: None,
     }
 }
 

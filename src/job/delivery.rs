@@ -6,7 +6,8 @@ use crate::deliver::mail::{self, Attached};
 use crate::deliver::{MailSettings, Receipt};
 use crate::evidence::SealedRun;
 use crate::model::{Artifact, DeliverySettings, RunRecord};
-use crate::report::letter;
+use crate::report::part::part;
+use crate::report::{self, Format, letter};
 use crate::state::State;
 use chrono::{DateTime, Utc};
 
@@ -27,12 +28,20 @@ pub(super) async fn mail(
     };
     let mut receipts = Vec::new();
     for (at, config) in mails.iter().enumerate() {
-        if !letter::wanted(config.when.as_str(), record) {
+        // Whoever has a route gets a record, and reports, in which nothing else stands.
+        let part = config.route.as_ref().map(|route| part(record, route));
+        let told = part.as_ref().unwrap_or(record);
+        if !letter::wanted(config.when.as_str(), told) {
             continue;
         }
         let number = at.saturating_add(1);
-        let mut letter = letter::letter(record, &settings)?;
-        let (attachments, left_off) = mail::fitting(attachments(config, record, artifacts));
+        let mut letter = letter::letter(told, &settings)?;
+        let own = match &part {
+            Some(part) => report::render(part, &formats(config))?,
+            None => Vec::new(),
+        };
+        let artifacts = if part.is_some() { &own } else { artifacts };
+        let (attachments, left_off) = mail::fitting(attachments(config, told, artifacts));
         if !left_off.is_empty() {
             let note = letter::left_off(record, &left_off, &settings.location);
             letter.text.push_str(&note);
@@ -61,6 +70,11 @@ pub(super) async fn mail(
     Ok(receipts)
 }
 
+fn formats(config: &MailConfig) -> Vec<Format> {
+    let names = config.attach.iter();
+    names.filter_map(|name| Format::parse(name)).collect()
+}
+
 fn attachments<'a>(
     config: &MailConfig,
     record: &RunRecord,
@@ -75,6 +89,8 @@ fn attachments<'a>(
         .filter(char::is_ascii_digit)
         .take(8)
         .collect();
+    // A file that holds a part says so in its name: a CSV has no other place for it.
+    let part = if record.part.is_some() { "-part" } else { "" };
     artifacts
         .iter()
         .filter_map(|artifact| {
@@ -84,7 +100,7 @@ fn attachments<'a>(
                 .iter()
                 .any(|wanted| wanted == extension)
                 .then(|| Attached {
-                    name: format!("{stem}-{date}.{extension}"),
+                    name: format!("{stem}-{date}{part}.{extension}"),
                     media_type: artifact.media_type,
                     bytes: &artifact.bytes,
                 })

@@ -9,6 +9,7 @@
 //! | `change` | changes: planned, held, made |
 //! | `coverage` | what was read and what was not |
 //! | `record` | one run as a value: all that a renderer may see |
+//! | `route` | the part of a run that one recipient hears of |
 //!
 //! To add a noun: a file here, if two other modules speak of it; else keep it where it is used.
 
@@ -18,6 +19,7 @@ mod coverage;
 mod group;
 mod ids;
 mod record;
+mod route;
 mod verdict;
 
 pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
@@ -30,6 +32,7 @@ pub use record::{
     Approval, Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader,
     RunRecord, Scope, Times, Totals,
 };
+pub use route::Route;
 pub use verdict::{
     Attached, ExposedRun, Family, Finding, FindingRule, FindingState, Protocol, Reach, Severity,
     Verdict, WaiverNote,

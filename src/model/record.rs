@@ -1,7 +1,7 @@
 //! One run as a value. A renderer sees this and nothing else; `report` reads it back from a sealed
 //! run.
 
-use super::{AccountId, Change, Coverage, Finding, Held, Proposal, RunId, Severity, Sha256};
+use super::{AccountId, Change, Coverage, Finding, Held, Proposal, Route, RunId, Severity, Sha256};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -209,6 +209,8 @@ pub struct RunRecord {
     pub held: Vec<Held>,
     /// What would be changed, of a run that only plans.
     pub planned: Vec<Proposal>,
+    /// The part of the run that this record holds, for one recipient; `None`: all of it.
+    pub part: Option<Route>,
 }
 
 /// A rendered report.

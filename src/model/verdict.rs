@@ -1,6 +1,6 @@
 //! Verdicts and findings.
 
-use super::{AccountId, GroupId, RegionId};
+use super::{AccountId, GroupId, RegionId, Tag};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -287,6 +287,9 @@ pub struct Finding {
     pub group_name: String,
     /// Its VPC; empty in the classic network.
     pub vpc_id: String,
+    /// Its tags, by which letters are routed; `None` in runs of versions that did not keep them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
     /// The check's id.
     pub check: String,
     /// The check's severity.

@@ -105,6 +105,7 @@ fn finding(
         group_id: reading.id(),
         group_name: reading.group.name.clone(),
         vpc_id: reading.group.vpc_id.clone(),
+        tags: Some(reading.group.tags.clone()),
         check: check.id.clone(),
         severity: check.severity,
         verdict,

@@ -103,7 +103,7 @@ impl Renderer for Html {
             w => words.all(),
             lang => match header.language { Language::En => "en", Language::ZhCn => "zh-CN", Language::ZhTw => "zh-TW" },
             word => view.word(), counts => view.counts(),
-            headline => words.get(if !header.complete { "headline.incomplete" } else if header.totals.exposed > 0 { "headline.fail" } else { "headline.clean" }),
+            headline => view.headline(), part => view.part(),
             tone => if !header.complete { "bad" } else if header.totals.exposed > 0 { "fail" } else { "good" },
             incomplete => !header.complete,
             reasons => header.incomplete_reasons.iter().map(|r| visible(r)).collect::<Vec<_>>(),

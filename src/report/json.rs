@@ -9,7 +9,7 @@ pub(super) struct Json;
 
 impl Renderer for Json {
     fn render(&self, record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
-        let value = serde_json::json!({
+        let mut value = serde_json::json!({
             "header": record.header,
             "findings": record.findings,
             "resolved": record.resolved,
@@ -18,6 +18,13 @@ impl Renderer for Json {
             "held": record.held,
             "planned": record.planned,
         });
+        if let Some(part) = &record.part {
+            value["part"] = serde_json::json!(part);
+            // Of a part, only what was found is counted.
+            if let Some(totals) = value["header"]["totals"].as_object_mut() {
+                totals.remove("compliant");
+            }
+        }
         let mut bytes = serde_json::to_vec_pretty(&value)
             .map_err(|why| RenderError::of("report.json")(&why))?;
         bytes.push(b'\n');

@@ -4,7 +4,7 @@
 use super::RenderError;
 use super::view::{View, visible};
 use crate::model::{
-    ChangeKind, DeliverySettings, Finding, FindingState, Outcome, RunRecord, Verdict,
+    ChangeKind, DeliverySettings, Finding, FindingState, Outcome, Route, RunRecord, Verdict,
 };
 use minijinja::value::Serde;
 use minijinja::{Value, context};
@@ -23,11 +23,13 @@ pub struct Letter {
 
 /// Findings in a letter: clients cut bodies beyond about 100 KB.
 const MOST_FINDINGS: usize = 20;
+/// Characters of a route in a subject.
+const MOST_BRIEF: usize = 48;
 /// Lines of other kinds.
 const MOST_LINES: usize = 20;
 
 /// Whether a letter is wanted. INCOMPLETE and a change that is not verified go to everyone whatever
-/// `when` says.
+/// `when` says, and stand in every part of a run.
 pub fn wanted(when: &str, record: &RunRecord) -> bool {
     let failed =
         !record.header.complete || record.changes.iter().any(crate::model::Change::is_broken);
@@ -145,7 +147,8 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         incomplete => !header.complete,
         exposed => header.totals.exposed,
         counts => view.counts(),
-        headline => words.get(if !header.complete { "headline.incomplete" } else if header.totals.exposed > 0 { "headline.fail" } else { "headline.clean" }),
+        headline => view.headline(),
+        part => view.part(),
         band => if !header.complete { "#b91c1c" } else if header.totals.exposed > 0 { "#b45309" } else { "#15803d" },
         reasons => header.incomplete_reasons.iter().take(MOST_LINES).map(|r| visible(r)).collect::<Vec<_>>(),
         run => header.run.as_str(),
@@ -244,10 +247,35 @@ fn subject(view: &View<'_>) -> String {
     } else {
         "OK"
     };
+    let part = match &view.record.part {
+        Some(route) => format!(" - {}", brief(route)),
+        None => String::new(),
+    };
     format!(
-        "[sgwarden] {word}{counts} - {} - {date}",
+        "[sgwarden] {word}{counts} - {} - {date}{part}",
         header.identity.account
     )
+}
+
+/// A route in a subject, such as `part owner=web`.
+fn brief(route: &Route) -> String {
+    let mut words = vec!["part".to_owned()];
+    words.extend(
+        route
+            .tags
+            .iter()
+            .map(|tag| format!("{}={}", tag.key, tag.value)),
+    );
+    words.extend(route.accounts.iter().map(ToString::to_string));
+    words.extend(route.regions.iter().map(ToString::to_string));
+    words.extend(route.severity.map(|least| format!(">={least}")));
+    let whole = visible(&words.join(" "));
+    let short: String = whole.chars().take(MOST_BRIEF).collect();
+    if short.len() < whole.len() {
+        format!("{short}...")
+    } else {
+        short
+    }
 }
 
 fn line(view: &View<'_>, finding: &Finding) -> Line {

@@ -9,6 +9,7 @@
 //! | `html` | `report.html` |
 //! | `json` | `report.json` |
 //! | `letter` | the mail's subject, text and HTML |
+//! | `part` | one recipient's part of a record |
 //! | `undo` | `undo.sh` |
 //! | `lang` | every sentence, by language |
 //!
@@ -20,6 +21,7 @@ mod html;
 mod json;
 pub mod lang;
 pub mod letter;
+pub mod part;
 pub mod undo;
 pub mod view;
 mod xlsx;

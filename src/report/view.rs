@@ -90,6 +90,49 @@ impl<'r> View<'r> {
         })
     }
 
+    /// The sentence under it.
+    pub fn headline(&self) -> String {
+        let header = &self.record.header;
+        self.words.get(if !header.complete {
+            "headline.incomplete"
+        } else if header.totals.exposed > 0 {
+            "headline.fail"
+        } else if self.record.part.is_some() {
+            "headline.clean_part"
+        } else {
+            "headline.clean"
+        })
+    }
+
+    /// Which part of the run this is, in a sentence; `None`: all of it.
+    pub fn part(&self) -> Option<String> {
+        let route = self.record.part.as_ref()?;
+        let list = self.words.get("count.list");
+        let mut narrowed = Vec::new();
+        let mut say = |key: &str, of: Vec<String>| {
+            if !of.is_empty() {
+                narrowed.push(self.words.say(key, &[("list", &visible(&of.join(&list)))]));
+            }
+        };
+        let tags = route.tags.iter();
+        say(
+            "part.tags",
+            tags.map(|tag| format!("{}={}", tag.key, tag.value))
+                .collect(),
+        );
+        let accounts = route.accounts.iter();
+        say("part.accounts", accounts.map(ToString::to_string).collect());
+        let regions = route.regions.iter();
+        say("part.regions", regions.map(ToString::to_string).collect());
+        let least = route.severity.iter();
+        let word = |severity: &crate::model::Severity| {
+            self.words.get(&format!("severity.{}", severity.as_str()))
+        };
+        say("part.severity", least.map(word).collect());
+        let route = narrowed.join("; ");
+        Some(self.words.say("note.part", &[("route", &route)]))
+    }
+
     /// The counts in a line, such as `3 exposed, 1 undetermined`.
     pub fn counts(&self) -> String {
         let totals = &self.record.header.totals;

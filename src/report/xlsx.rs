@@ -179,23 +179,22 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
         )?;
     }
     let (band, sentence) = if header.totals.exposed > 0 {
-        (&styles.band_fail, "headline.fail")
+        (&styles.band_fail, words.get("headline.fail"))
     } else if header.complete {
-        (&styles.band_ok, "headline.clean")
+        (&styles.band_ok, view.headline())
     } else {
-        (&styles.band_fail, "headline.incomplete")
+        (&styles.band_fail, view.headline())
     };
     s.wide(
         5,
-        &format!(
-            "{}: {}. {}",
-            view.word(),
-            view.counts(),
-            words.get(sentence)
-        ),
+        &format!("{}: {}. {sentence}", view.word(), view.counts()),
         band,
         30.0,
     )?;
+    if let Some(part) = view.part() {
+        let height = 15.0 * lines(&part, 130) + 4.0;
+        s.wide(5, &part, &styles.label, height)?;
+    }
     s.next();
     section(&mut s, styles, &words.get("title.run"))?;
     let times = &header.times;

@@ -5,6 +5,7 @@ mod call;
 mod change;
 mod collect;
 mod credentials;
+mod delivery;
 mod kit;
 mod mail;
 mod oracle;

@@ -9,7 +9,7 @@ use sgwarden::model::{
 use sgwarden::report::{Format, letter::letter, render};
 
 /// A record of three groups with hostile names, and a region that could not be read.
-fn record(language: Language, incomplete: bool) -> RunRecord {
+pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
     let mut findings: Vec<Finding> = Vec::new();
     for (id, name, lines) in [
         (
@@ -120,6 +120,7 @@ fn record(language: Language, incomplete: bool) -> RunRecord {
         changes: Vec::new(),
         held: Vec::new(),
         planned: Vec::new(),
+        part: None,
     }
 }
 

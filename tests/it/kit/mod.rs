@@ -1,4 +1,5 @@
 //! What several tests need.
 
 pub(crate) mod host;
+pub(crate) mod mime;
 pub(crate) mod rules;

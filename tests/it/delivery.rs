@@ -1,0 +1,279 @@
+//! Whom a run tells what: routes, over real SMTP.
+
+use crate::kit::host::{ACCOUNT, Host, REGION, ssh_open, world};
+use crate::kit::mime::{parts, plain};
+use crate::report::record;
+use expect_test::expect_file;
+use sgwarden::config::Schedule;
+use sgwarden::deliver::MailSettings;
+use sgwarden::model::{DeliverySettings, Language, Route, Severity, Sha256, Tag};
+use sgwarden::report::{letter::letter, part::part};
+use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
+use sgwarden::sim::{Fault, Group, Tag as SimTag, World};
+
+fn owned(world: &mut World, group: &str, owner: &str) {
+    let group = world
+        .group_mut(ACCOUNT, REGION, group)
+        .expect("the group is there");
+    group.tags.push(SimTag {
+        tag_key: "owner".to_owned(),
+        tag_value: owner.to_owned(),
+    });
+}
+
+/// Three groups open to the world: of web, of data, and of nobody.
+fn three() -> World {
+    let mut world = world(&[
+        ("sg-web", vec![ssh_open()]),
+        ("sg-data", vec![ssh_open()]),
+        ("sg-nobody", vec![ssh_open()]),
+    ]);
+    owned(&mut world, "sg-web", "web");
+    owned(&mut world, "sg-data", "data");
+    world
+}
+
+async fn relay() -> Receiver {
+    Receiver::start(Mode::Plain, ReceiverOptions::default())
+        .await
+        .expect("a relay")
+}
+
+async fn host(world: World, relay: &Receiver) -> Host {
+    let host = Host::new(world).await;
+    host.write(
+        "sgwarden.toml",
+        &format!(
+            "[mail]\nurl = \"smtp://{}?tls=none\"\nfrom = \"audit@example.com\"\n",
+            relay.addr()
+        ),
+    );
+    host
+}
+
+/// The last letter to somebody, as its parts: name, text.
+fn to(relay: &Receiver, whom: &str) -> Vec<(String, String)> {
+    let all = relay.messages();
+    let got = all.iter().rfind(|letter| letter.to == [whom]);
+    parts(&got.unwrap_or_else(|| panic!("no letter to {whom}")).data)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_owner_gets_their_part_in_letter_and_attachments_and_nothing_else() {
+    let relay = relay().await;
+    let host = host(three(), &relay).await;
+    host.write(
+        "s/weekly.toml",
+        r#"
+[report]
+formats = ["csv", "xlsx", "html", "json"]
+[[mail]]
+to = ["web@example.com"]
+when = "findings"
+attach = ["csv", "xlsx", "html", "json"]
+route = { tags = { owner = "web" } }
+[[mail]]
+to = ["data@example.com"]
+when = "new"
+route = { tags = { owner = "data" }, regions = ["cn-hangzhou"], accounts = ["1234567890123456"], severity = "high" }
+[[mail]]
+to = ["shanghai@example.com"]
+when = "findings"
+route = { regions = ["cn-shanghai"] }
+[[mail]]
+to = ["grave@example.com"]
+route = { severity = "critical" }
+[[mail]]
+to = ["secops@example.com"]
+route = { accounts = [] }
+"#,
+    );
+    let ran = host.run(&["run", "--schedule", "s/weekly.toml"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(relay.messages().len(), 4, "nothing for shanghai");
+    for (whom, own, foreign) in [
+        (
+            "web@example.com",
+            &["sg-web"][..],
+            &["sg-data", "sg-nobody"][..],
+        ),
+        ("data@example.com", &["sg-data"], &["sg-web", "sg-nobody"]),
+        (
+            "grave@example.com",
+            &[],
+            &["sg-web", "sg-data", "sg-nobody"],
+        ),
+        (
+            "secops@example.com",
+            &["sg-web", "sg-data", "sg-nobody"],
+            &[],
+        ),
+    ] {
+        let parts = to(&relay, whom);
+        for (name, text) in &parts {
+            for id in own {
+                assert!(text.contains(id), "{whom} {name} lacks {id}: {text}");
+            }
+            for id in foreign {
+                assert!(!text.contains(id), "{whom} {name} has {id}: {text}");
+            }
+            let whole = whom == "secops@example.com";
+            assert_eq!(
+                !whole && !name.is_empty(),
+                name.contains("-part."),
+                "{whom} {name}"
+            );
+            // A table has no room for it, its name says it.
+            if !name.ends_with(".csv") {
+                let said = text.contains("only one part of the run") || text.contains("\"part\"");
+                assert_eq!(said, !whole, "{whom} {name}: {text}");
+            }
+        }
+        assert!(
+            parts.len() >= 4,
+            "{whom}: text, html and two files at least"
+        );
+    }
+    let data = plain(&to(&relay, "data@example.com"));
+    assert!(
+        data.contains("groups tagged owner=data; accounts 1234567890123456; regions cn-hangzhou; severity high or graver"),
+        "{data}"
+    );
+    let grave = to(&relay, "grave@example.com");
+    assert!(
+        plain(&grave).contains("Nothing in this part of the run is exposed"),
+        "{grave:?}"
+    );
+    // The second run brings nothing new: who wants only that hears nothing.
+    let ran = host.run(&["run", "--schedule", "s/weekly.toml"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(relay.messages().len(), 7, "all but data and shanghai");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_read_and_what_is_not_verified_is_told_to_everybody() {
+    let relay = relay().await;
+    let mut start = three();
+    start.add_group(ACCOUNT, "cn-beijing", Group::new("sg-b", "unread"));
+    let host = host(start, &relay).await;
+    let fault = |text: &str| Fault::parse(text).expect("a fault");
+    host.cloud
+        .add_fault(fault("DescribeSecurityGroups@cn-beijing=Forbidden.RAM"));
+    let mails = "[[mail]]\nto = [\"web@example.com\"]\nwhen = \"failures\"\nroute = { tags = { owner = \"web\" }, regions = [\"cn-hangzhou\"] }\n\
+                 [[mail]]\nto = [\"data@example.com\"]\nwhen = \"changes\"\nroute = { tags = { owner = \"data\" } }\n";
+    host.write("s/a.toml", mails);
+    let ran = host.run(&["run", "--schedule", "s/a.toml"]).await;
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    for whom in ["web@example.com", "data@example.com"] {
+        let parts = to(&relay, whom);
+        assert!(plain(&parts).contains("INCOMPLETE"), "{parts:?}");
+        assert!(plain(&parts).contains("cn-beijing"), "{parts:?}");
+    }
+    host.cloud.clear_faults();
+    // One group's change fails: the owner of another hears of it too, and not of the others.
+    host.cloud
+        .add_fault(fault("RevokeSecurityGroup/sg-web=revoke-nothing"));
+    let mut tools = host.tools();
+    let url = format!("smtp://{}?tls=none", relay.addr());
+    let settings = MailSettings::new(&url, "audit@example.com", None, None);
+    tools.relay = Some(settings.expect("a relay"));
+    let job = host.job(mails);
+    let run = sgwarden::job::run(&job, &tools).await.expect("a run");
+    assert!(run.broken_change());
+    let data = plain(&to(&relay, "data@example.com"));
+    assert!(
+        data.contains("sg-web") && !data.contains("sg-nobody"),
+        "{data}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routed_letter_waits_and_is_resent_as_it_was() {
+    let relay = relay().await;
+    let host = host(three(), &relay).await;
+    host.write(
+        "s/a.toml",
+        "[[mail]]\nto = [\"web@example.com\"]\nroute = { tags = { owner = \"web\" } }\n\
+         [[mail]]\nto = [\"data@example.com\"]\nroute = { tags = { owner = \"data\" } }\n",
+    );
+    relay.set_options(ReceiverOptions {
+        reject: vec![("data@example.com".to_owned(), "550 5.1.1 nobody".to_owned())],
+        ..ReceiverOptions::default()
+    });
+    let ran = host.run(&["run", "--schedule", "s/a.toml", "--json"]).await;
+    assert_eq!(ran.code, 5, "{}", ran.stderr);
+    relay.set_options(ReceiverOptions::default());
+    let run = ran.json()["run"].as_str().expect("an id").to_owned();
+    let ran = host.run(&["resend", &run]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(relay.messages().len(), 2);
+    let data = to(&relay, "data@example.com");
+    assert!(plain(&data).contains("sg-data") && !plain(&data).contains("sg-web"));
+}
+
+#[test]
+fn what_a_route_may_say() {
+    let read = |route: &str| {
+        let text = format!("[[mail]]\nto = [\"a@example.com\"]\nroute = {route}\n");
+        Schedule::read("s.toml", "s", &text)
+    };
+    let route = |text: &str| read(text).expect("a schedule").mails.remove(0).route;
+    assert_eq!(route("{ tags = {}, accounts = [], regions = [] }"), None);
+    assert_eq!(
+        route("{ severity = \"high\" }").and_then(|r| r.severity),
+        Some(Severity::High)
+    );
+    for (text, part) in [
+        ("{ tag = { owner = \"web\" } }", "did you mean \"tags\""),
+        (
+            "{ severity = \"grave\" }",
+            "must be critical, high, medium or low",
+        ),
+        ("{ accounts = [\"12\"] }", "account id of 16 digits"),
+        ("{ regions = [\"CN\"] }", "region id"),
+        ("\"web\"", "must be a table"),
+    ] {
+        let problems = read(text).expect_err(text);
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(said.join("\n").contains(part), "{text}: {said:?}");
+    }
+}
+
+#[test]
+fn a_part_counts_what_it_holds_and_says_so_in_every_language() {
+    let delivery = DeliverySettings {
+        location: "evidence/runs/20261124T020000Z-weekly-abcdef".to_owned(),
+        manifest_sha256: Sha256::new("0".repeat(64)),
+    };
+    let route = Route {
+        tags: vec![Tag {
+            key: "owner".to_owned(),
+            value: "web".to_owned(),
+        }],
+        ..Route::default()
+    };
+    for language in [Language::En, Language::ZhCn, Language::ZhTw] {
+        let mut whole = record(language, false);
+        whole.header.complete = true;
+        for finding in &mut whole.findings {
+            let web = finding.group_id.as_str() == "sg-2";
+            finding.tags = Some(if web { route.tags.clone() } else { Vec::new() });
+        }
+        let one = part(&whole, &route);
+        assert_eq!(one.findings.len(), 1);
+        assert_eq!(
+            (one.header.totals.exposed, one.header.totals.undetermined),
+            (1, 0)
+        );
+        // A finding of a version that kept no tags is nobody else's for certain.
+        whole.findings[0].tags = None;
+        assert_eq!(part(&whole, &route).findings.len(), 2);
+        let letter = letter(&one, &delivery).expect("a letter");
+        let text = format!("{}\n\n{}", letter.subject, letter.text);
+        match language {
+            Language::En => expect_file!["../golden/mail.part.en.txt"].assert_eq(&text),
+            Language::ZhCn => expect_file!["../golden/mail.part.zh-CN.txt"].assert_eq(&text),
+            Language::ZhTw => expect_file!["../golden/mail.part.zh-TW.txt"].assert_eq(&text),
+        }
+    }
+}
