@@ -3,7 +3,7 @@
 use super::reader::{Placed, Source, Table};
 use crate::exposure::set::PortSet;
 use crate::model::{Family, Protocol, Severity};
-use crate::policy::{Check, Kind, MinPublic, packs};
+use crate::policy::{Audience, Check, Direction, Kind, MinPublic, packs};
 
 /// The checks of a pack that ships.
 ///
@@ -65,17 +65,45 @@ pub fn read(table: &Table<'_, '_>) -> Option<Check> {
             table,
             &text,
             Kind::parse,
-            "ports, all-ports, all-protocols or outside-list",
+            "ports, all-ports, all-protocols, outside-list, classic-network, basic-type or \
+             no-description",
         ),
+        None if table.has("kind") => None,
         None => Some(Kind::Ports),
     };
-    let protocols = read_protocols(table, kind);
-    let ports = read_ports(table, kind);
-    let min_public = read_min_public(table, "min_public", MinPublic::default());
+    let is_property = kind.is_some_and(Kind::is_property);
+    if is_property {
+        refuse_of_rules(table);
+    }
+    let side = if is_property {
+        Some((Audience::Internet, Direction::Ingress))
+    } else {
+        read_side(table)
+    };
+    for (key, ignored) in [
+        (
+            "ports",
+            matches!(kind, Some(Kind::AllPorts | Kind::AllProtocols)),
+        ),
+        ("protocols", kind == Some(Kind::AllProtocols)),
+    ] {
+        if ignored && table.has(key) {
+            table.wrong(key, "a check of this kind looks at all of them");
+        }
+    }
+    let (protocols, ports) = if is_property {
+        (Some(Vec::new()), Some(PortSet::default()))
+    } else {
+        (read_protocols(table, kind), read_ports(table, kind))
+    };
+    let min_public = read_least(table, side.map(|(audience, _)| audience), is_property);
+    let report_only = table.flag("report_only").map(|flag| flag.value);
     let words = |key: &str| table.text(key).map(|text| text.value);
     let (title, why, fix) = (words("title"), words("why"), words("fix"));
+    let differs = words("differs").unwrap_or_default();
     table.not_built(&["controls"]);
     let id = id?;
+    let (audience, direction) = side?;
     Some(Check {
         title: title.unwrap_or_else(|| id.clone()),
         why: why.unwrap_or_default(),
@@ -83,10 +111,71 @@ pub fn read(table: &Table<'_, '_>) -> Option<Check> {
         id,
         severity: severity?,
         kind: kind?,
+        audience,
+        direction,
+        report_only: report_only.unwrap_or(false),
         protocols: protocols?,
         ports: ports?,
         min_public: min_public?,
+        differs,
     })
+}
+
+/// Keys that a check on the group itself does not have.
+fn refuse_of_rules(table: &Table<'_, '_>) {
+    for key in [
+        "protocols",
+        "ports",
+        "audience",
+        "direction",
+        "min_public",
+        "min_private",
+        "report_only",
+    ] {
+        if table.has(key) {
+            table.wrong(
+                key,
+                "a check of this kind looks at the group and at no rule",
+            );
+        }
+    }
+}
+
+fn read_side(table: &Table<'_, '_>) -> Option<(Audience, Direction)> {
+    let audience = match table.text("audience") {
+        Some(text) => parsed(table, &text, Audience::parse, "internet or private"),
+        None if table.has("audience") => None,
+        None => Some(Audience::default()),
+    };
+    let direction = match table.text("direction") {
+        Some(text) => parsed(table, &text, Direction::parse, "ingress or egress"),
+        None if table.has("direction") => None,
+        None => Some(Direction::default()),
+    };
+    Some((audience?, direction?))
+}
+
+/// `min_public`, which a check on private networks calls `min_private`.
+fn read_least(
+    table: &Table<'_, '_>,
+    audience: Option<Audience>,
+    is_property: bool,
+) -> Option<MinPublic> {
+    if is_property {
+        return Some(MinPublic::default());
+    }
+    let (own, other, default) = match audience? {
+        Audience::Internet => ("min_public", "min_private", MinPublic::default()),
+        Audience::Private => ("min_private", "min_public", MinPublic::PRIVATE),
+    };
+    if table.has(other) {
+        table.wrong(
+            other,
+            &format!("a check with this audience counts by \"{own}\""),
+        );
+        return None;
+    }
+    read_min_public(table, own, default)
 }
 
 fn is_id(text: &str) -> bool {
@@ -120,6 +209,7 @@ fn read_protocols(table: &Table<'_, '_>, kind: Option<Kind>) -> Option<Vec<Proto
                 Kind::Ports => Some(vec![Protocol::Tcp]),
                 Kind::AllPorts | Kind::OutsideList => Some(vec![Protocol::Tcp, Protocol::Udp]),
                 Kind::AllProtocols => Some(Protocol::ALL.to_vec()),
+                Kind::ClassicNetwork | Kind::BasicType | Kind::NoDescription => Some(Vec::new()),
             };
         }
     };
@@ -151,6 +241,9 @@ fn read_ports(table: &Table<'_, '_>, kind: Option<Kind>) -> Option<PortSet> {
         }
         return match kind? {
             Kind::AllPorts | Kind::AllProtocols => Some(PortSet::all()),
+            Kind::ClassicNetwork | Kind::BasicType | Kind::NoDescription => {
+                Some(PortSet::default())
+            }
             Kind::Ports | Kind::OutsideList => {
                 table.missing("ports", "such as [\"22\", \"8000-8100\"]");
                 None
@@ -173,6 +266,10 @@ fn read_ports(table: &Table<'_, '_>, kind: Option<Kind>) -> Option<PortSet> {
                 whole = false;
             }
         }
+    }
+    if texts.is_empty() && kind == Some(Kind::Ports) {
+        table.missing("ports", "at least one port");
+        whole = false;
     }
     whole.then(|| PortSet::from_ranges(ranges))
 }

@@ -176,6 +176,14 @@ impl<'s, 't> Table<'s, 't> {
             .problem(placed.span.clone(), &placed.key, what.into());
     }
 
+    /// Notes a problem with a key that is there and must not be.
+    pub fn wrong(&self, key: &str, what: &str) {
+        if let Some(value) = self.take(key) {
+            self.source
+                .problem(value.span(), &self.path(key), what.to_owned());
+        }
+    }
+
     /// Notes that a key must be there.
     pub fn missing(&self, key: &str, what: &str) {
         self.known.borrow_mut().insert(key.to_owned());

@@ -3,6 +3,7 @@
 
 use super::set::{AddressSet, bits, parse_any_cidr, parse_cidr};
 use crate::model::Family;
+use std::sync::LazyLock;
 
 /// IPv4 blocks that are not globally reachable.
 /// Source: IANA IPv4 Special-Purpose Address Registry; 192.88.99.0/24 is deprecated 6to4 (RFC 7526).
@@ -30,6 +31,16 @@ pub const INTERNET_V6: &str = "2000::/3";
 /// IPv6 blocks in it that are not globally reachable.
 /// Source: IANA IPv6 Special-Purpose Address Registry; 2002::/16 is 6to4.
 pub const NOT_INTERNET_V6: [&str; 4] = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
+
+/// Networks that companies number their own machines from: RFC 1918, the shared space of RFC 6598
+/// (which the provider's own services use too), RFC 4193.
+pub const PRIVATE: [&str; 5] = [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "fc00::/7",
+];
 
 /// The widest network that may be trusted, per family.
 pub const WIDEST_TRUSTED: [(Family, u32); 2] = [(Family::Ipv4, 8), (Family::Ipv6, 20)];
@@ -72,6 +83,24 @@ impl Internet {
             whole_v4,
             whole_v6,
         }
+    }
+
+    /// The private networks of both families, for checks on that side; none of them is internet.
+    pub fn private() -> &'static Self {
+        static NETWORKS: LazyLock<Internet> = LazyLock::new(|| {
+            let (v4, v6) = (
+                ranges(Family::Ipv4, &PRIVATE),
+                ranges(Family::Ipv6, &PRIVATE),
+            );
+            let (whole_v4, whole_v6) = (v4.count(), v6.count());
+            Internet {
+                v4,
+                v6,
+                whole_v4,
+                whole_v6,
+            }
+        });
+        &NETWORKS
     }
 
     /// The internet less the trusted networks.

@@ -9,9 +9,11 @@
 //! | `first_match` | which sources each point accepts, under either reading |
 //! | `blame` | which rules a finding rests on |
 //! | `traffic` | all that a group lets in, and the difference between two readings |
+//! | `egress` | rules for traffic that goes out, seen from the other side |
 //! | `explain` | why one packet is accepted or dropped |
 
 pub mod blame;
+pub mod egress;
 pub mod explain;
 pub mod first_match;
 pub mod internet;

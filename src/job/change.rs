@@ -791,7 +791,7 @@ async fn put_back(
             .rules
             .incomplete
             .as_ref()
-            .or_else(|| reading.lists.unread());
+            .or_else(|| reading.unread_list());
         if let Some(why) = unread {
             changing.held.push(hold(HoldReason::NoUndo, why.clone()));
             continue;

@@ -298,14 +298,6 @@ pub struct Lists {
     pub port: BTreeMap<String, Arc<ListReading>>,
 }
 
-impl Lists {
-    /// Why the first of those that could not be read could not.
-    pub fn unread(&self) -> Option<&String> {
-        let mut all = self.prefix.values().chain(self.port.values());
-        all.find_map(|list| list.as_ref().as_ref().err())
-    }
-}
-
 /// A group's rules, both directions, distinct by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -359,5 +351,23 @@ impl GroupReading {
     /// The group's id.
     pub fn id(&self) -> GroupId {
         GroupId::new(self.group.id.clone())
+    }
+
+    /// Why the first list that could not be read could not, of those that decide what comes in.
+    pub fn unread_list(&self) -> Option<&String> {
+        let is_egress = |rule: &Rule| {
+            let word = rule.direction.text();
+            word.is_some_and(|word| word.eq_ignore_ascii_case("egress"))
+        };
+        self.rules
+            .read
+            .iter()
+            .filter(|rule| !is_egress(rule))
+            .find_map(|rule| {
+                let prefix = self.lists.prefix.get(rule.source_prefix_list_id.shown());
+                let port = self.lists.port.get(rule.port_range_list_id.shown());
+                let mut lists = prefix.into_iter().chain(port);
+                lists.find_map(|list| list.as_ref().as_ref().err())
+            })
     }
 }

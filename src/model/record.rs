@@ -102,12 +102,33 @@ pub struct CheckInfo {
     pub severity: Severity,
     /// `ports`, ...
     pub kind: String,
+    /// `internet` or `private`
+    #[serde(default = "internet")]
+    pub audience: String,
+    /// `ingress` or `egress`
+    #[serde(default = "ingress")]
+    pub direction: String,
+    /// Shown and never acted on, although its kind could be.
+    #[serde(default)]
+    pub report_only: bool,
+    /// Where it decides otherwise than what it stands for, and why; or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub differs: String,
     /// `tcp`, ...
     pub protocols: Vec<String>,
     /// `22`, `2375-2376`
     pub ports: Vec<String>,
     /// The least exposure that counts, `/16` or `any`, per family.
     pub min_public: BTreeMap<String, String>,
+}
+
+// Runs from before these fields looked at nothing else.
+fn internet() -> String {
+    "internet".to_owned()
+}
+
+fn ingress() -> String {
+    "ingress".to_owned()
 }
 
 /// The language of what people read.

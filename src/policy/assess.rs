@@ -2,6 +2,8 @@
 //! compliant.
 
 use super::check::Check;
+use super::side::{Direction, Side, property};
+use crate::exposure::egress::Egress;
 use crate::exposure::set::ports_text;
 use crate::exposure::{Certainty, GroupRules, Internet, Run, contributions};
 use crate::model::{ExposedRun, Finding, FindingRule, FindingState, GroupReading, Reach, Verdict};
@@ -28,77 +30,103 @@ pub struct GroupVerdicts {
 
 /// Judges one group.
 pub fn assess(policy: &Policy, reading: &GroupReading) -> GroupVerdicts {
-    let group = GroupRules::read(
+    let ingress = GroupRules::read(
         &reading.rules.read,
         &reading.lists,
         reading.group.is_classic(),
     );
-    let mut out = GroupVerdicts {
+    // Most policies have no check on what goes out.
+    let out = policy
+        .checks
+        .iter()
+        .any(|check| check.direction == Direction::Egress)
+        .then(|| Egress::of(reading));
+    let egress = out.as_ref().map(|out| out.rules(reading));
+    let mut all = GroupVerdicts {
         verdicts: Vec::new(),
         findings: Vec::new(),
     };
     for check in &policy.checks {
-        let (verdict, runs) = judge(policy, check, reading, &group);
-        out.verdicts.push(verdict);
-        if verdict != Verdict::Compliant {
-            out.findings
-                .push(finding(policy, check, reading, &group, verdict, &runs));
+        let side = Side::of(policy, check, &ingress, egress.as_ref());
+        let judged = judge(check, reading, side);
+        all.verdicts.push(judged.verdict);
+        if judged.verdict != Verdict::Compliant {
+            all.findings.push(finding(check, reading, side, &judged));
         }
     }
-    out
+    all
 }
 
-fn judge(
-    policy: &Policy,
-    check: &Check,
-    reading: &GroupReading,
-    group: &GroupRules<'_>,
-) -> (Verdict, Vec<Run>) {
-    let opening = |runs| (Verdict::Undetermined, runs);
+/// What came of one check.
+struct Judged {
+    verdict: Verdict,
+    /// The exposed points; those of the opening reading where that is all there is.
+    runs: Vec<Run>,
+    /// Why the group itself could not be judged.
+    unsaid: Option<String>,
+}
+
+fn judge(check: &Check, reading: &GroupReading, side: Side<'_, '_>) -> Judged {
+    let of = |verdict, runs| Judged {
+        verdict,
+        runs,
+        unsaid: None,
+    };
+    let bad = if reading.group.service_managed == Some(true) {
+        Verdict::Managed
+    } else {
+        Verdict::Exposed
+    };
+    let exposed = |certainty| check.exposed(side.rules, certainty, side.addresses);
     if reading.rules.incomplete.is_some() {
-        return opening(check.exposed(group, Certainty::Opening, &policy.internet));
+        return of(Verdict::Undetermined, exposed(Certainty::Opening));
     }
-    let certain = check.exposed(group, Certainty::Closing, &policy.internet);
-    if !certain.is_empty() {
-        let verdict = if reading.group.service_managed == Some(true) {
-            Verdict::Managed
-        } else {
-            Verdict::Exposed
+    if check.kind.is_property() {
+        return match property(check.kind, &reading.group) {
+            Ok(true) => of(bad, Vec::new()),
+            Ok(false) => of(Verdict::Compliant, Vec::new()),
+            Err(why) => Judged {
+                verdict: Verdict::Undetermined,
+                runs: Vec::new(),
+                unsaid: Some(why),
+            },
         };
-        return (verdict, certain);
+    }
+    let certain = exposed(Certainty::Closing);
+    if !certain.is_empty() {
+        return of(bad, certain);
     }
     // Where every rule could be read, both readings are one.
-    if group.rules().iter().all(|rule| rule.unreadable.is_empty()) {
-        return (Verdict::Compliant, Vec::new());
+    if side
+        .rules
+        .rules()
+        .iter()
+        .all(|rule| rule.unreadable.is_empty())
+    {
+        return of(Verdict::Compliant, Vec::new());
     }
-    let possible = check.exposed(group, Certainty::Opening, &policy.internet);
+    let possible = exposed(Certainty::Opening);
     if possible.is_empty() {
-        (Verdict::Compliant, possible)
+        of(Verdict::Compliant, possible)
     } else {
-        opening(possible)
+        of(Verdict::Undetermined, possible)
     }
 }
 
-fn finding(
-    policy: &Policy,
-    check: &Check,
-    reading: &GroupReading,
-    group: &GroupRules<'_>,
-    verdict: Verdict,
-    runs: &[Run],
-) -> Finding {
-    let certain = verdict != Verdict::Undetermined;
+fn finding(check: &Check, reading: &GroupReading, side: Side<'_, '_>, judged: &Judged) -> Finding {
+    let certain = judged.verdict != Verdict::Undetermined;
     let mut rules: Vec<FindingRule> = Vec::new();
-    for part in contributions(group, &policy.internet, runs) {
+    for part in contributions(side.rules, side.addresses, &judged.runs) {
         rules.push(finding_rule(part.rule, part.reach().to_string()));
     }
     if !certain {
-        for rule in group.rules() {
+        for rule in side.rules.rules() {
             if !rule.unreadable.is_empty() && check.looks_at(rule) {
                 rules.push(finding_rule(rule, "0".to_owned()));
             }
         }
     }
+    let unsaid = judged.unsaid.clone();
     Finding {
         account: reading.account.clone(),
         region: reading.region.clone(),
@@ -108,14 +136,15 @@ fn finding(
         tags: Some(reading.group.tags.clone()),
         check: check.id.clone(),
         severity: check.severity,
-        verdict,
+        verdict: judged.verdict,
         first_seen: String::new(),
         state: FindingState::New,
-        exposed: runs
+        exposed: judged
+            .runs
             .iter()
-            .map(|run| exposed_run(&policy.internet, run))
+            .map(|run| exposed_run(side.addresses, run))
             .collect(),
-        reason: (!certain).then(|| reason(reading, &rules)),
+        reason: (!certain).then(|| unsaid.unwrap_or_else(|| reason(reading, &rules))),
         rules,
         reach: Reach::Unknown,
         attached: None,

@@ -1,5 +1,6 @@
 //! Checks: what they look at, and when a group is exposed under one.
 
+use super::side::{Audience, Direction};
 use crate::exposure::set::{PortSet, network_size, parse_prefix, ports_text};
 use crate::exposure::{Certainty, GroupRules, Internet, Run};
 use crate::model::{CheckInfo, Family, Protocol, Severity};
@@ -16,15 +17,24 @@ pub enum Kind {
     AllProtocols,
     /// A tcp or udp port that is not listed is exposed.
     OutsideList,
+    /// The group lies in the classic network.
+    ClassicNetwork,
+    /// The group is of the basic type.
+    BasicType,
+    /// The group has no description.
+    NoDescription,
 }
 
 impl Kind {
-    /// All four.
-    pub const ALL: [Self; 4] = [
+    /// All of them.
+    pub const ALL: [Self; 7] = [
         Self::Ports,
         Self::AllPorts,
         Self::AllProtocols,
         Self::OutsideList,
+        Self::ClassicNetwork,
+        Self::BasicType,
+        Self::NoDescription,
     ];
 
     /// The word in configuration.
@@ -34,6 +44,9 @@ impl Kind {
             Self::AllPorts => "all-ports",
             Self::AllProtocols => "all-protocols",
             Self::OutsideList => "outside-list",
+            Self::ClassicNetwork => "classic-network",
+            Self::BasicType => "basic-type",
+            Self::NoDescription => "no-description",
         }
     }
 
@@ -45,6 +58,14 @@ impl Kind {
     /// Whether a finding of it may be closed by revoking rules; the others report.
     pub fn is_remediable(self) -> bool {
         matches!(self, Self::Ports | Self::AllPorts)
+    }
+
+    /// Whether it looks at what the group is, and at no rule.
+    pub fn is_property(self) -> bool {
+        matches!(
+            self,
+            Self::ClassicNetwork | Self::BasicType | Self::NoDescription
+        )
     }
 }
 
@@ -71,6 +92,12 @@ impl MinPublic {
     pub const ANY: Self = Self {
         ipv4: None,
         ipv6: None,
+    };
+
+    /// The default of checks on private networks: a usual VPC, and the site's prefix of RFC 4193.
+    pub const PRIVATE: Self = Self {
+        ipv4: Some(16),
+        ipv6: Some(48),
     };
 
     /// How many addresses it takes.
@@ -104,15 +131,31 @@ pub struct Check {
     pub severity: Severity,
     /// When it is exposed.
     pub kind: Kind,
+    /// Whose addresses count.
+    pub audience: Audience,
+    /// Which rules are judged.
+    pub direction: Direction,
+    /// Shown and never acted on, although its kind could be.
+    pub report_only: bool,
     /// The protocols looked at.
     pub protocols: Vec<Protocol>,
     /// The ports looked at; of `outside-list`, the ports that are allowed.
     pub ports: PortSet,
     /// The least exposure that counts.
     pub min_public: MinPublic,
+    /// Where it decides otherwise than the rule or clause it stands for, and why; or empty.
+    pub differs: String,
 }
 
 impl Check {
+    /// Whether its findings may be closed by revoking rules.
+    pub fn is_remediable(&self) -> bool {
+        self.kind.is_remediable()
+            && self.audience == Audience::Internet
+            && self.direction == Direction::Ingress
+            && !self.report_only
+    }
+
     /// The exposed points as maximal runs under one reading; none: not exposed.
     pub fn exposed(
         &self,
@@ -174,6 +217,8 @@ impl Check {
                     }
                 }
             }
+            // Of the group itself: no rule is looked at.
+            Kind::ClassicNetwork | Kind::BasicType | Kind::NoDescription => {}
         }
         out
     }
@@ -184,10 +229,11 @@ impl Check {
             Kind::Ports => self.ports.clone(),
             Kind::AllPorts | Kind::AllProtocols => PortSet::all(),
             Kind::OutsideList => self.ports.complement(),
+            Kind::ClassicNetwork | Kind::BasicType | Kind::NoDescription => return false,
         };
         let protocols: &[Protocol] = match self.kind {
             Kind::AllProtocols => &Protocol::ALL,
-            Kind::Ports | Kind::AllPorts | Kind::OutsideList => &self.protocols,
+            _ => &self.protocols,
         };
         protocols.iter().any(|protocol| {
             rule.protocols.has(*protocol)
@@ -214,6 +260,10 @@ impl Check {
             fix: self.fix.clone(),
             severity: self.severity,
             kind: self.kind.as_str().to_owned(),
+            audience: self.audience.as_str().to_owned(),
+            direction: self.direction.as_str().to_owned(),
+            report_only: self.report_only,
+            differs: self.differs.clone(),
             protocols: self
                 .protocols
                 .iter()

@@ -3,20 +3,24 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `check` | checks, and when one counts as exposed |
+//! | `side` | whose addresses and which rules a check is judged over |
 //! | `packs` | the checks that ship, as TOML |
 //! | `assess` | from a group's reading to verdicts and findings |
 //! | `remediation` | what may be done about findings |
 //! | `history` | first seen, new, open, reopened, resolved; the last record is an argument |
 //!
 //! To add a check: a table in `packs/NAME.toml` (a new pack also a line in `packs.rs`), and a case
-//! in `tests/it/semantics.rs`. To add a kind of predicate: `check.rs`.
+//! in `tests/it/packs.rs`. To add a kind of predicate: `check.rs`; one that looks at the group and at
+//! no rule also `side.rs`.
 
 pub mod assess;
 pub mod check;
 pub mod history;
 pub mod packs;
 pub mod remediation;
+pub mod side;
 
 pub use assess::{GroupVerdicts, Policy, assess};
 pub use check::{Check, Kind, MinPublic};
 pub use history::History;
+pub use side::{Audience, Direction};

@@ -126,7 +126,7 @@ pub fn plan_group(
         .checks
         .iter()
         .filter(|check| {
-            check.kind.is_remediable()
+            check.is_remediable()
                 && findings
                     .iter()
                     .any(|f| f.check == check.id && f.verdict == Verdict::Exposed)
@@ -366,7 +366,7 @@ fn beyond_checks(policy: &Policy, group: &GroupRules<'_>, rule: &ReadRule<'_>) -
     let remediable: Vec<&Check> = policy
         .checks
         .iter()
-        .filter(|check| check.kind.is_remediable())
+        .filter(|check| check.is_remediable())
         .collect();
     for family in Family::ALL {
         let least = remediable

@@ -35,7 +35,7 @@ impl Renderer for Html {
                     first_seen => view.local(&f.first_seen),
                     sentence => view.sentence(f),
                     exposed => f.exposed.iter().map(|run| context! {
-                        what => view.what(run), whom => view.whom(run), share => percent(&run.share),
+                        what => view.what(run), whom => view.whom(view.about(f), run), share => percent(&run.share),
                     }).collect::<Vec<_>>(),
                     rules => f.rules.iter().map(|r| context! {
                         id => visible(&r.rule_id), priority => visible(&r.priority),

@@ -4,6 +4,7 @@
 //! | file | makes |
 //! | --- | --- |
 //! | `view` | what several of them say |
+//! | `about` | what a finding is about, by its check |
 //! | `csv` | `findings.csv`, `changes.csv` |
 //! | `xlsx` | `report.xlsx`; its styles in `xlsx/` |
 //! | `html` | `report.html` |
@@ -16,6 +17,7 @@
 //! To add a report format: a file that implements [`Renderer`], a line in [`Format`], a golden in
 //! `tests/golden/`.
 
+pub mod about;
 mod csv;
 mod html;
 mod json;

@@ -1,9 +1,10 @@
 //! What several renderers say: the headline, a finding in plain words, local times. Names and
 //! descriptions are an attacker's text and are made visible here, once.
 
+use super::about::{About, service};
 use super::lang::Words;
 use crate::model::{
-    Change, ExposedRun, Family, Finding, FindingState, Protocol, RegionStatus, RunRecord, Verdict,
+    Change, ExposedRun, Family, Finding, FindingState, RegionStatus, RunRecord, Verdict,
 };
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
@@ -31,15 +32,6 @@ pub fn visible(text: &str) -> String {
         }
     }
     out
-}
-
-/// What stands in a person's mind for a port.
-fn service(protocol: Protocol, ports: &str) -> Option<&'static str> {
-    match (protocol, ports) {
-        (Protocol::Tcp, "22") => Some("SSH"),
-        (Protocol::Tcp, "3389") => Some("RDP"),
-        _ => None,
-    }
 }
 
 impl<'r> View<'r> {
@@ -93,14 +85,26 @@ impl<'r> View<'r> {
     /// The sentence under it.
     pub fn headline(&self) -> String {
         let header = &self.record.header;
-        self.words.get(if !header.complete {
-            "headline.incomplete"
+        if !header.complete {
+            self.words.get("headline.incomplete")
         } else if header.totals.exposed > 0 {
-            "headline.fail"
+            self.failing()
         } else if self.record.part.is_some() {
-            "headline.clean_part"
+            self.words.get("headline.clean_part")
         } else {
-            "headline.clean"
+            self.words.get("headline.clean")
+        }
+    }
+
+    /// What is wrong where something is exposed: open to the internet, or only of another kind.
+    pub fn failing(&self) -> String {
+        let from_internet = self.record.findings.iter().any(|finding| {
+            finding.verdict == Verdict::Exposed && self.about(finding).is_open_to_internet()
+        });
+        self.words.get(if from_internet {
+            "headline.fail"
+        } else {
+            "headline.fail_other"
         })
     }
 
@@ -250,13 +254,15 @@ impl<'r> View<'r> {
     }
 
     /// `the whole IPv4 internet (3.7 billion addresses)`
-    pub fn whom(&self, run: &ExposedRun) -> String {
+    pub fn whom(&self, about: About, run: &ExposedRun) -> String {
         let family = match run.family {
             Family::Ipv4 => "IPv4",
             Family::Ipv6 => "IPv6",
         };
         let n = self.number(&run.addresses);
         let key = match run.share.as_str() {
+            "1.0000" if about.private => "whom.private_whole",
+            _ if about.private => "whom.private",
             "1.0000" => "whom.whole",
             "0.0000" if run.addresses == "1" => "whom.one",
             "0.0000" => "whom.some",
@@ -272,56 +278,67 @@ impl<'r> View<'r> {
         )
     }
 
+    /// What the finding's check is about.
+    pub fn about(&self, finding: &Finding) -> About {
+        About::of(&self.record.header, &finding.check)
+    }
+
     /// A finding in a sentence or a few: one for each distinct exposure, the rules once.
     pub fn sentence(&self, finding: &Finding) -> String {
+        let about = self.about(finding);
         let rules = self.rules(finding);
-        let what = self.exposed(finding);
         let reason = finding.reason.as_deref().map(visible).unwrap_or_default();
-        let (what, whom) = what;
-        match finding.verdict {
-            Verdict::Undetermined if what.is_empty() => self
-                .words
-                .say("sentence.undetermined_bare", &[("reason", &reason)]),
-            Verdict::Undetermined => self.words.say(
-                "sentence.undetermined",
+        let (what, whom) = self.exposed(about, finding);
+        if finding.verdict == Verdict::Undetermined {
+            let key = match (what.is_empty(), about.egress) {
+                (true, _) => "sentence.undetermined_bare",
+                (false, true) => "sentence.undetermined_egress",
+                (false, false) => "sentence.undetermined",
+            };
+            return self.words.say(
+                key,
                 &[("what", &what), ("whom", &whom), ("reason", &reason)],
-            ),
-            Verdict::Managed => self.words.say(
-                "sentence.managed",
-                &[("what", &what), ("whom", &whom), ("rules", &rules)],
-            ),
+            );
+        }
+        let key = match (about.property, about.egress, rules.is_empty()) {
+            (Some(property), _, _) => property,
+            (None, true, true) => "sentence.egress_no_rules",
+            (None, true, false) => "sentence.egress",
+            (None, false, true) => "sentence.exposed_no_rules",
+            (None, false, false) => "sentence.exposed",
+        };
+        let mut text = self
+            .words
+            .say(key, &[("what", &what), ("whom", &whom), ("rules", &rules)]);
+        match finding.verdict {
+            Verdict::Managed => text.push_str(&self.words.get("sentence.managed_too")),
             Verdict::Waived => {
                 let waiver = finding.waiver.as_ref();
                 let part = |f: fn(&crate::model::WaiverNote) -> &str| {
                     waiver.map(|w| visible(f(w))).unwrap_or_default()
                 };
-                self.words.say(
-                    "sentence.waived",
+                text.push_str(&self.words.say(
+                    "sentence.waived_too",
                     &[
-                        ("what", &what),
-                        ("whom", &whom),
-                        ("rules", &rules),
                         ("approved_by", &part(|w| &w.approved_by)),
                         ("owner", &part(|w| &w.owner)),
                         ("expires", &part(|w| &w.expires)),
                         ("reason", &part(|w| &w.reason)),
                     ],
-                )
+                ));
             }
-            Verdict::Exposed | Verdict::Compliant if rules.is_empty() => self.words.say(
-                "sentence.exposed_no_rules",
-                &[("what", &what), ("whom", &whom)],
-            ),
-            Verdict::Exposed | Verdict::Compliant => self.words.say(
-                "sentence.exposed",
-                &[("what", &what), ("whom", &whom), ("rules", &rules)],
-            ),
+            Verdict::Exposed | Verdict::Compliant | Verdict::Undetermined => {}
         }
+        text
     }
 
     /// A finding in part of a line: what is open to whom, by which rules' sources; or why not judged.
     pub fn brief(&self, finding: &Finding) -> String {
-        let (what, whom) = self.exposed(finding);
+        let about = self.about(finding);
+        let (what, whom) = self.exposed(about, finding);
+        if about.property.is_some() && finding.verdict != Verdict::Undetermined {
+            return self.sentence(finding);
+        }
         if finding.verdict == Verdict::Undetermined {
             let why = finding.reason.as_deref().map(visible).unwrap_or_default();
             let short: String = why.chars().take(96).collect();
@@ -342,16 +359,21 @@ impl<'r> View<'r> {
         if more > 0 {
             by.push_str(&format!(" + {more} more"));
         }
-        format!("{what} open to {whom}: {by}")
+        let open = if about.egress { "may go out" } else { "open" };
+        format!("{what} {open} to {whom}: {by}")
     }
 
     /// What is open, and to whom, over all runs of the finding.
-    fn exposed(&self, finding: &Finding) -> (String, String) {
+    fn exposed(&self, about: About, finding: &Finding) -> (String, String) {
         let list = self.words.get("count.list");
         let mut what: Vec<String> = Vec::new();
         let mut whom: Vec<String> = Vec::new();
         for run in &finding.exposed {
-            for (text, into) in [(self.what(run), &mut what), (self.whom(run), &mut whom)] {
+            let pair = [
+                (self.what(run), &mut what),
+                (self.whom(about, run), &mut whom),
+            ];
+            for (text, into) in pair {
                 if !into.contains(&text) {
                     into.push(text);
                 }

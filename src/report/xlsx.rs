@@ -179,7 +179,7 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
         )?;
     }
     let (band, sentence) = if header.totals.exposed > 0 {
-        (&styles.band_fail, words.get("headline.fail"))
+        (&styles.band_fail, view.failing())
     } else if header.complete {
         (&styles.band_ok, view.headline())
     } else {
@@ -477,9 +477,12 @@ fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
             .take(8)
             .map(|run| format!("{} ({})", view.what(run), run.family.as_str()))
             .collect();
+        // Of private networks it is a share of something else.
+        let is_private = view.about(finding).private;
         let share = finding
             .exposed
             .iter()
+            .filter(|_| !is_private)
             .map(|run| run.share.as_str())
             .max()
             .map(percent)

@@ -9,6 +9,7 @@ mod delivery;
 mod kit;
 mod mail;
 mod oracle;
+mod packs;
 mod permissions;
 mod report;
 mod responder;

@@ -188,7 +188,7 @@ impl Reading {
     }
 }
 
-/// The lists that rules name which may be ingress: only those decide here.
+/// The lists that rules name: sources of what comes in, destinations of what goes out.
 async fn fetch_lists(
     region: &Region,
     rules: &[Rule],
@@ -197,18 +197,18 @@ async fn fetch_lists(
 ) -> Lists {
     let mut wanted: BTreeSet<(Kind, &str)> = BTreeSet::new();
     for rule in rules {
-        let egress = rule
-            .direction
-            .text()
-            .is_some_and(|text| text.eq_ignore_ascii_case("egress"));
-        if egress {
-            continue;
-        }
-        for (kind, field) in [
-            (Kind::Prefix, &rule.source_prefix_list_id),
-            (Kind::Port, &rule.port_range_list_id),
+        let is = |word: &str| {
+            rule.direction
+                .text()
+                .is_some_and(|text| text.eq_ignore_ascii_case(word))
+        };
+        // A direction that is neither could be both.
+        for (kind, field, decides) in [
+            (Kind::Prefix, &rule.source_prefix_list_id, !is("egress")),
+            (Kind::Prefix, &rule.dest_prefix_list_id, !is("ingress")),
+            (Kind::Port, &rule.port_range_list_id, true),
         ] {
-            if let Field::Text(id) = field {
+            if decides && let Field::Text(id) = field {
                 wanted.insert((kind, id));
             }
         }

@@ -5,7 +5,9 @@ use sgwarden::exposure::set::PortSet;
 use sgwarden::model::{
     Field, GroupReading, Lists, Protocol, Rule, Rules, SecurityGroup, Severity, Verdict,
 };
-use sgwarden::policy::{Check, GroupVerdicts, Kind, MinPublic, Policy, assess};
+use sgwarden::policy::{
+    Audience, Check, Direction, GroupVerdicts, Kind, MinPublic, Policy, assess,
+};
 use std::sync::Arc;
 
 /// `accept tcp 22/22 0.0.0.0/0 1 [key=value ...]`: policy, protocol, ports, source, priority. A
@@ -116,9 +118,13 @@ pub(crate) fn check(kind: Kind, protocols: &[Protocol], ports: &[(u16, u16)]) ->
         fix: String::new(),
         severity: Severity::High,
         kind,
+        audience: Audience::Internet,
+        direction: Direction::Ingress,
+        report_only: false,
         protocols: protocols.to_vec(),
         ports: PortSet::from_ranges(ports.iter().copied()),
         min_public: MinPublic::default(),
+        differs: String::new(),
     }
 }
 
