@@ -6,7 +6,7 @@ mod delivery;
 mod read;
 
 pub use change::{Restore, apply_plan, rollback};
-pub use delivery::{not_started, resend};
+pub use delivery::{not_started, resend, send_waiting};
 
 use crate::cloud::{CallFailure, Client};
 use crate::config::schedule::{Schedule, ScopeConfig};
@@ -91,12 +91,18 @@ pub struct RunOutcome {
     pub copies: Vec<PathBuf>,
     /// Why a copy could not be written.
     pub copy_error: Option<String>,
+    /// The sealed run's own files that people read, as paths or URLs.
+    pub artifacts: Vec<String>,
+    /// Why the sealed run could not be sent to its store: it waits on this host.
+    pub unsent: Option<String>,
 }
 
 impl RunOutcome {
     /// Whether a letter could not be delivered to someone.
     pub fn undelivered(&self) -> bool {
-        self.copy_error.is_some() || self.receipts.iter().any(|receipt| !receipt.accepted())
+        self.copy_error.is_some()
+            || self.unsent.is_some()
+            || self.receipts.iter().any(|receipt| !receipt.accepted())
     }
 
     /// Whether a change was attempted and is not verified, or the group is still exposed.
@@ -286,15 +292,15 @@ async fn whole(
 async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error> {
     let who = tools.client.caller_identity().await.map_err(Error::Start)?;
     let identity = who.value;
-    let now = utc((tools.now)());
-    let schedule_lock = tools.state.lock(name, &now)?;
+    let now = (tools.now)();
+    let schedule_lock = tools.state.lock(name, now)?;
     // A run that only reads keeps others from changing only while it settles what a dead one left.
     let changing = if changes {
-        Some(tools.state.lock(change::LOCK, &now)?)
+        Some(tools.state.lock(change::LOCK, now)?)
     } else if tools.state.orphans()?.is_empty() {
         None
     } else {
-        match tools.state.lock(change::LOCK, &now) {
+        match tools.state.lock(change::LOCK, now) {
             Ok(lock) => Some(lock),
             // Somebody is changing, and will settle it.
             Err(state::Error::Locked { .. }) => None,
@@ -310,6 +316,9 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
                 .is_ok_and(|known| known == Remembered::Manifest(sha256.clone()))
         })
     })?;
+    for run in delivery::send_waiting(&tools.store, &tools.state, None)? {
+        tracing::info!(%run, "sent to the store, which was away when it was sealed");
+    }
     let before = previous(tools, name)?;
     let mut salt = [0u8; 3];
     getrandom::fill(&mut salt).map_err(Error::Random)?;
@@ -361,7 +370,7 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
             history: History::default(),
         });
     };
-    let (record, manifest) = evidence::store::read_record(&sealed.folder)?;
+    let (record, manifest) = tools.store.read_record(&sealed.run)?;
     let mut findings = record.findings;
     let mut resolved = record.resolved;
     let mut unread = unread_regions(&record.coverage);
@@ -371,8 +380,7 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
         let Some(before) = link.take().filter(|_| !unread.is_empty()) else {
             break;
         };
-        let folder = tools.store.runs().join(before.run.as_str());
-        let Ok((record, manifest)) = evidence::store::read_record(&folder) else {
+        let Ok((record, manifest)) = tools.store.read_record(&before.run) else {
             break;
         };
         let of_unread = |f: &crate::model::Finding| {
@@ -409,6 +417,37 @@ fn unread_regions(
         .filter(|region| region.status != RegionStatus::Ok)
         .map(|region| (region.account.clone(), region.region.clone()))
         .collect()
+}
+
+/// An error with what caused it, on one line.
+fn said(why: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = why.to_string();
+    let mut cause = why.source();
+    while let Some(why) = cause {
+        text.push_str(": ");
+        text.push_str(&why.to_string());
+        cause = why.source();
+    }
+    text
+}
+
+/// The plain files of a sealed run, where they are or will be.
+fn files_of(sealed: &SealedRun) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(&sealed.folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| {
+            format!(
+                "{}/{}",
+                sealed.location,
+                entry.file_name().to_string_lossy()
+            )
+        })
+        .collect();
+    names.sort();
+    names
 }
 
 /// Renders, seals, copies and sends.
@@ -456,7 +495,14 @@ async fn finish(
             .remember_sealed(&header.run, hash)
             .map_err(Error::from)
     })?;
-    change::close_journals(tools, &record)?;
+    let artifacts_there = files_of(&sealed);
+    let unsent = tools.store.publish(&sealed).err().map(|why| said(&why));
+    match &unsent {
+        // What the store does not have yet stays in the journal too: this host may not come back.
+        Some(why) => tracing::error!(run = %sealed.run, folder = %sealed.folder.display(), %why,
+            "the sealed run could not be sent to its store"),
+        None => change::close_journals(&tools.state, &record)?,
+    }
     drop(changing);
     (tools.progress)(Progress::Step("sending mail"));
     // The run is sealed: what goes wrong from here on is a delivery that failed, and hides nothing.
@@ -473,6 +519,8 @@ async fn finish(
         receipts,
         copies,
         copy_error,
+        artifacts: artifacts_there,
+        unsent,
     })
 }
 

@@ -16,3 +16,4 @@ pub mod remedy;
 pub mod report;
 pub mod sim;
 pub mod state;
+pub mod storage;

@@ -8,7 +8,6 @@ use crate::evidence::format::sha256;
 use crate::job::{self, Job};
 use crate::model::Approval;
 use crate::policy::remediation::Mode;
-use crate::state::State;
 use chrono::Utc;
 use clap::Args;
 use std::path::PathBuf;
@@ -56,7 +55,7 @@ impl Apply {
             ));
         }
         let program = setup::program(global)?;
-        if !State::new(&program.state).knows_plan(&file.sha256)? {
+        if !setup::state(&program)?.knows_plan(&file.sha256)? {
             return Err(Failure::usage(format!(
                 "{} was not made on this state, or was edited and given a digest of its own; make a new \
                  plan here",

@@ -181,13 +181,13 @@ impl Demo {
                     .iter()
                     .map(|path| format!("    report    {}", path.display())),
             );
-            lines.push(format!("    evidence  {}", outcome.sealed.folder.display()));
+            lines.push(format!("    evidence  {}", outcome.sealed.location));
         }
         lines.extend(mails.iter().map(|path| format!("  mail        {path}")));
         if let Some((outcome, _)) = runs.first() {
             lines.push(format!(
                 "Check it with: sgwarden verify {}",
-                outcome.sealed.folder.display()
+                outcome.sealed.location
             ));
         }
         show::answer(global, &value, &lines);

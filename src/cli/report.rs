@@ -45,7 +45,9 @@ impl Report {
             .filter_map(|name| Format::parse(name))
             .collect();
         let program = setup::program(global)?;
-        let folder = setup::store(&program).find(&self.run)?;
+        // The copy that a bucket's run is read from lives as long as its store.
+        let store = setup::store(&program)?;
+        let folder = store.find_whole(&self.run)?;
         let checked = chain::verify(&folder, &Remembered::NotAtHand)?;
         if !checked.problems.is_empty() {
             return Err(Failure {

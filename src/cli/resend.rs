@@ -4,7 +4,6 @@ use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
 use crate::job;
 use crate::model::RunId;
-use crate::state::State;
 use chrono::Utc;
 use clap::Args;
 
@@ -26,16 +25,22 @@ impl Resend {
                 self.run
             )));
         }
-        let relay = program
-            .mail
-            .as_ref()
-            .ok_or_else(|| Failure::usage("sgwarden.toml has no [mail] to send by"))?;
-        let relay = setup::mail_settings(relay)?;
-        let state = State::new(&program.state);
-        let receipts = job::resend(&state, &relay, &run, Utc::now).await?;
+        let (store, state) = (setup::store(&program)?, setup::state(&program)?);
+        let sent = job::send_waiting(&store, &state, Some(&run))
+            .map_err(|why| Failure::chain(Exit::Undelivered, &why))?;
+        let receipts = if state.waiting(run.as_str())?.is_empty() {
+            Vec::new()
+        } else {
+            let relay = program
+                .mail
+                .as_ref()
+                .ok_or_else(|| Failure::usage("sgwarden.toml has no [mail] to send by"))?;
+            let relay = setup::mail_settings(relay)?;
+            job::resend(&state, &relay, &run, Utc::now).await?
+        };
         let lost = receipts.iter().any(|receipt| !receipt.accepted());
         let exit = if lost { Exit::Undelivered } else { Exit::Done };
-        show::resent(global, &receipts, exit);
+        show::resent(global, &sent, &receipts, exit);
         Ok(exit)
     }
 }

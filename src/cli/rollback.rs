@@ -42,7 +42,8 @@ impl Rollback {
             )));
         }
         let program = setup::program(global)?;
-        let folder = setup::store(&program).find(&self.run)?;
+        let store = setup::store(&program)?;
+        let folder = store.find_whole(&self.run)?;
         let checked = chain::verify(&folder, &Remembered::NotAtHand)?;
         if !checked.problems.is_empty() {
             return Err(Failure::usage(format!(

@@ -12,7 +12,7 @@ impl Runs {
     pub(super) fn run(self, global: &Global) -> Result<Exit, Failure> {
         let Self {} = self;
         let program = setup::program(global)?;
-        show::runs(global, &setup::store(&program).list()?);
+        show::runs(global, &setup::store(&program)?.list()?);
         Ok(Exit::Done)
     }
 }

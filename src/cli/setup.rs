@@ -11,6 +11,8 @@ use crate::evidence::Store;
 use crate::job::Tools;
 use crate::remedy::apply::Waits;
 use crate::state::State;
+use crate::storage::place::{BucketUrl, Protocol};
+use crate::storage::{AccessKeys, Bucket, Keys, Place};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,8 +122,8 @@ fn read_program(global: &Global, problems: &mut Vec<Problem>) -> Option<Program>
         }
     }
     if let Some(url) = &global.store {
-        match program::local_folder(url, &here) {
-            Ok(folder) => out.store = folder,
+        match Place::parse(url, &here) {
+            Ok(place) => out.store = place,
             Err(why) => problems.push(whole(Path::new("--store"), why)),
         }
     }
@@ -143,9 +145,53 @@ fn read_program_file(file: &Path, problems: &mut Vec<Problem>) -> Option<Program
     None
 }
 
-/// The store, for commands that call nothing.
-pub(super) fn store(program: &Program) -> Store {
-    Store::new(&program.store)
+/// The store.
+pub(super) fn store(program: &Program) -> Result<Store, Failure> {
+    match &program.store {
+        Place::Folder(folder) => Ok(Store::new(folder)),
+        Place::Bucket(url) => Ok(Store::in_bucket(bucket(program, url)?, &program.spool)),
+    }
+}
+
+/// The state.
+pub(super) fn state(program: &Program) -> Result<State, Failure> {
+    match &program.state {
+        Place::Folder(folder) => Ok(State::new(folder)),
+        Place::Bucket(url) => Ok(State::in_bucket(bucket(program, url)?)),
+    }
+}
+
+/// A bucket, with the keys of the job's own chain. One that speaks S3 may be another company's:
+/// there the keys that its own tools use are taken first.
+fn bucket(program: &Program, url: &BucketUrl) -> Result<Bucket, Failure> {
+    let mut url = url.clone();
+    if url.protocol == Protocol::Oss && url.region.is_none() {
+        url.region = Some(program.home_region.clone());
+    }
+    let environment = environment();
+    let aws = |name: &str| environment.get(name).map(ToOwned::to_owned);
+    let keys = match (aws("AWS_ACCESS_KEY_ID"), aws("AWS_SECRET_ACCESS_KEY")) {
+        (Some(id), Some(secret)) if url.protocol == Protocol::S3 => AccessKeys {
+            id,
+            secret,
+            token: aws("AWS_SESSION_TOKEN"),
+        },
+        _ => {
+            let found = credentials::find(program.profile.as_deref(), &environment)
+                .map_err(|why| Failure::chain(Exit::NotStarted, &why))?;
+            let key = found.credentials.key();
+            AccessKeys {
+                id: key.id.to_owned(),
+                secret: key.secret.to_owned(),
+                token: key.token.map(ToOwned::to_owned),
+            }
+        }
+    };
+    let keys: Keys = Arc::new(move || {
+        let keys = keys.clone();
+        Box::pin(async move { Ok(keys) })
+    });
+    Bucket::open(url, keys).map_err(|why| Failure::chain(Exit::NotStarted, &why))
 }
 
 /// All that a job needs.
@@ -157,8 +203,8 @@ pub(super) fn tools(global: &Global, program: &Program, mails: bool) -> Result<T
     let client = client(program)?;
     Ok(Tools {
         client: Arc::new(client),
-        store: store(program),
-        state: State::new(&program.state),
+        store: store(program)?,
+        state: state(program)?,
         relay,
         now: Utc::now,
         waits: Waits::default(),

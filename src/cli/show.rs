@@ -9,7 +9,9 @@ use crate::exposure::Policy;
 use crate::exposure::explain::{Explanation, Question};
 use crate::exposure::set::address_text;
 use crate::job::{Progress, RunOutcome, held_rules};
-use crate::model::{Finding, GroupReading, Outcome, RegionStatus, RunRecord, Severity, Verdict};
+use crate::model::{
+    Finding, GroupReading, Outcome, RegionStatus, RunId, RunRecord, Severity, Verdict,
+};
 use crate::report::view::{View, visible};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -160,11 +162,16 @@ pub(super) fn outcome(global: &Global, outcome: &RunOutcome, exit: Exit) {
     record(&paint, &outcome.record);
     changes(&paint, &outcome.record);
     say!();
-    say!(
-        "{} {}",
-        paint.dim("evidence"),
-        outcome.sealed.folder.display()
-    );
+    say!("{} {}", paint.dim("evidence"), outcome.sealed.location);
+    if let Some(why) = &outcome.unsent {
+        say!(
+            "{} not sent to the store: {}; it waits in {}, and the next run or `sgwarden resend {}` sends it",
+            paint.with("1;31", "error   "),
+            visible(why),
+            outcome.sealed.folder.display(),
+            outcome.sealed.run
+        );
+    }
     for path in &outcome.copies {
         say!("{} {}", paint.dim("report  "), path.display());
     }
@@ -203,18 +210,11 @@ pub(super) fn outcome_json(outcome: &RunOutcome, exit: Exit) -> Value {
         let slot = changes.entry(change.outcome.as_str()).or_default();
         *slot = slot.saturating_add(1);
     }
-    let mut artifacts: Vec<String> = std::fs::read_dir(&outcome.sealed.folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().is_file())
-        .map(|entry| entry.path().display().to_string())
-        .collect();
-    artifacts.sort();
+    let mut artifacts = outcome.artifacts.clone();
     artifacts.extend(outcome.copies.iter().map(|path| path.display().to_string()));
     json!({
         "run": header.run,
-        "path": outcome.sealed.folder.display().to_string(),
+        "path": outcome.sealed.location,
         "exit": exit.code(),
         "complete": header.complete,
         "groups": header.groups,
@@ -340,12 +340,15 @@ fn receipts_text(paint: &Paint, receipts: &[Receipt]) {
 }
 
 /// What `resend` did.
-pub(super) fn resent(global: &Global, receipts: &[Receipt], exit: Exit) {
+pub(super) fn resent(global: &Global, sent: &[RunId], receipts: &[Receipt], exit: Exit) {
     if global.json {
-        print_json(&json!({ "exit": exit.code(), "receipts": receipts }));
+        print_json(&json!({ "exit": exit.code(), "sent": sent, "receipts": receipts }));
         return;
     }
-    if receipts.is_empty() {
+    for run in sent {
+        say!("{run} is in the store now");
+    }
+    if receipts.is_empty() && sent.is_empty() {
         say!("nothing waits to be delivered");
     }
     receipts_text(&Paint::of(global), receipts);
@@ -413,7 +416,7 @@ pub(super) fn runs(global: &Global, listed: &[Listed]) {
                         "run": header.run, "schedule": header.schedule, "command": header.command,
                         "started": header.times.started, "complete": header.complete,
                         "account": header.identity.account, "groups": header.groups,
-                        "verdicts": header.totals, "path": sealed.folder.display().to_string(),
+                        "verdicts": header.totals, "path": sealed.location,
                     })
                 }
                 Listed::Unfinished(name) => json!({ "unfinished": name }),

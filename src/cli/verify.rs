@@ -22,16 +22,18 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(self, global: &Global) -> Result<Exit, Failure> {
         let program = setup::program(global)?;
-        let store = setup::store(&program);
-        let state = State::new(&program.state);
+        let store = setup::store(&program)?;
+        let state = setup::state(&program)?;
         let mut reports: Vec<Report> = Vec::new();
         let mut loose: Vec<String> = Vec::new();
         let mut folders: Vec<PathBuf> = Vec::new();
         if self.all {
             for listed in store.list()? {
                 match listed {
-                    Listed::Sealed(sealed, _) => folders.push(sealed.folder),
-                    Listed::Broken(name, _) => folders.push(store.runs().join(name)),
+                    Listed::Sealed(sealed, _) => {
+                        folders.push(store.find_whole(sealed.run.as_str())?);
+                    }
+                    Listed::Broken(name, _) => folders.push(store.find_whole(&name)?),
                     Listed::Unfinished(name) => {
                         tracing::warn!(%name, "unfinished: a run that was killed, or goes on");
                     }
@@ -41,11 +43,11 @@ impl Verify {
             loose.extend(missing(&state, &folders)?);
         } else {
             for run in &self.runs {
-                folders.push(store.find(run)?);
+                folders.push(store.find_whole(run)?);
             }
         }
         for folder in &folders {
-            let in_store = same(folder.parent(), &store.runs());
+            let in_store = store.holds(folder);
             let name = folder
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned());
@@ -75,14 +77,4 @@ fn missing(state: &State, folders: &[PathBuf]) -> Result<Vec<String>, Failure> {
         .filter(|run| !there.contains(run))
         .map(|run| format!("{run} was sealed by this host and is no longer in the store"))
         .collect())
-}
-
-fn same(left: Option<&std::path::Path>, right: &std::path::Path) -> bool {
-    match (
-        left.map(std::fs::canonicalize),
-        std::fs::canonicalize(right),
-    ) {
-        (Some(Ok(left)), Ok(right)) => left == right,
-        _ => false,
-    }
 }

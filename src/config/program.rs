@@ -2,6 +2,7 @@
 
 use super::checks::parsed;
 use super::reader::{Problem, Source, Table};
+use crate::storage::Place;
 use std::path::{Path, PathBuf};
 
 /// Which site's central hosts serve the account.
@@ -67,9 +68,13 @@ pub struct Program {
     /// Requests at once.
     pub max_in_flight: usize,
     /// Where sealed runs go.
-    pub store: PathBuf,
+    pub store: Place,
     /// What outlives runs.
-    pub state: PathBuf,
+    pub state: Place,
+    /// Whether the file says where the state is.
+    pub state_said: bool,
+    /// Where runs are written before they are sent to a bucket.
+    pub spool: PathBuf,
     /// The relay.
     pub mail: Option<Relay>,
 }
@@ -86,8 +91,10 @@ impl Program {
             home_region: "cn-hangzhou".to_owned(),
             signature: Signature::default(),
             max_in_flight: 64,
-            store: base.join("evidence"),
-            state: base.join("state"),
+            store: Place::Folder(base.join("evidence")),
+            state: Place::Folder(base.join("state")),
+            state_said: false,
+            spool: base.join("evidence-spool"),
             mail: None,
         }
     }
@@ -113,11 +120,23 @@ impl Program {
         if let Some(table) = top.table("storage") {
             for (key, slot) in [("url", &mut out.store), ("state", &mut out.state)] {
                 if let Some(text) = table.text(key) {
-                    match local_folder(&text.value, base) {
-                        Ok(folder) => *slot = folder,
+                    match Place::parse(&text.value, base) {
+                        Ok(place) => *slot = place,
                         Err(why) => table.problem(&text, why),
                     }
                 }
+            }
+            out.state_said = table.has("state");
+            match table
+                .text("spool")
+                .map(|text| (Place::parse(&text.value, base), text))
+            {
+                Some((Ok(Place::Folder(folder)), _)) => out.spool = folder,
+                Some((Ok(Place::Bucket(_)), text)) => {
+                    table.problem(&text, "must be a folder of this host");
+                }
+                Some((Err(why), text)) => table.problem(&text, why),
+                None => {}
             }
             table.not_built(&["signing_key"]);
             table.finish();
@@ -215,29 +234,6 @@ pub fn endpoint(text: &str) -> Result<String, String> {
         return Err(format!("\"{text}\" must end after the host and port"));
     }
     Ok(text.trim_end_matches('/').to_owned())
-}
-
-/// The folder of a `file:` URL, or of a plain path.
-///
-/// # Errors
-/// Another scheme; those of the contract by name.
-pub fn local_folder(text: &str, base: &Path) -> Result<PathBuf, String> {
-    let path = match text.split_once(':') {
-        Some(("file", path)) => path.strip_prefix("//").unwrap_or(path),
-        Some(("oss" | "s3", _)) => {
-            return Err(format!(
-                "\"{text}\": object stores are not built yet in this version; use file:FOLDER"
-            ));
-        }
-        Some((scheme, _)) if scheme.len() > 1 && !scheme.contains('/') => {
-            return Err(format!("\"{text}\" has an unknown scheme; use file:FOLDER"));
-        }
-        _ => text,
-    };
-    if path.is_empty() {
-        return Err(format!("\"{text}\" names no folder"));
-    }
-    Ok(base.join(path))
 }
 
 fn read_mail(table: &Table<'_, '_>, base: &Path) -> Option<Relay> {

@@ -13,6 +13,7 @@
 
 pub mod chain;
 pub mod format;
+mod remote;
 pub mod seal;
 pub mod spool;
 pub mod store;
@@ -45,6 +46,9 @@ pub enum Error {
         /// In what way.
         what: String,
     },
+    /// The bucket could not be had.
+    #[error(transparent)]
+    Storage(#[from] crate::storage::Error),
     /// No such run.
     #[error("no sealed run \"{0}\" here; `sgwarden runs` lists them")]
     NoRun(String),

@@ -27,8 +27,10 @@ pub struct Draft {
 pub struct SealedRun {
     /// Its id.
     pub run: RunId,
-    /// Its folder.
+    /// Its folder on this host.
     pub folder: PathBuf,
+    /// Where it is kept, as people read it: that folder, or a URL.
+    pub location: String,
     /// SHA-256 of its `manifest.json`.
     pub manifest_sha256: Sha256,
 }
@@ -106,6 +108,7 @@ impl Draft {
         fs::rename(&self.folder, &folder).map_err(Error::io("rename", &self.folder))?;
         sync_folder(&self.store.runs())?;
         Ok(SealedRun {
+            location: self.store.location(&self.run),
             run: self.run,
             folder,
             manifest_sha256,

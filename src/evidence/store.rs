@@ -1,16 +1,20 @@
 //! Where sealed runs lie: `<storage>/runs/<run-id>/`.
 
 use super::format::{self, Changes, Findings, Manifest};
+use super::remote::Remote;
 use super::seal::UNFINISHED;
 use super::{Error, SealedRun};
 use crate::model::{Coverage, RunId, RunRecord, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// A store on a local disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A store: a folder of this host, or a bucket with a folder of this host before it, where runs are
+/// written and from where they are sent.
+#[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    pub(super) remote: Option<Arc<Remote>>,
 }
 
 /// One folder of the store.
@@ -27,10 +31,13 @@ pub enum Listed {
 impl Store {
     /// The store under that folder; nothing is made yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            remote: None,
+        }
     }
 
-    /// The folder of runs.
+    /// The folder of runs on this host: all of them, or those that were not sent to the bucket yet.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
     }
@@ -47,13 +54,15 @@ impl Store {
     pub fn list(&self) -> Result<Vec<Listed>, Error> {
         let mut out = Vec::new();
         for name in self.names()? {
-            let folder = self.runs().join(&name);
-            if name.ends_with(UNFINISHED) || !folder.join(format::MANIFEST).exists() {
+            let Some(folder) = self.sealed_folder(&name)? else {
                 out.push(Listed::Unfinished(name));
                 continue;
-            }
+            };
             match read_manifest(&folder) {
-                Ok((sealed, manifest)) => out.push(Listed::Sealed(sealed, Box::new(manifest))),
+                Ok((mut sealed, manifest)) => {
+                    sealed.location = self.location(&sealed.run);
+                    out.push(Listed::Sealed(sealed, Box::new(manifest)));
+                }
                 Err(why) => out.push(Listed::Broken(name, why.to_string())),
             }
         }
@@ -61,6 +70,31 @@ impl Store {
     }
 
     fn names(&self) -> Result<Vec<String>, Error> {
+        let mut names = self.names_here()?;
+        if let Some(remote) = &self.remote {
+            names.extend(remote.names()?);
+            names.sort();
+            names.dedup();
+        }
+        Ok(names)
+    }
+
+    /// The folder of a sealed run with its manifest in it, brought here where it lies in the bucket.
+    fn sealed_folder(&self, name: &str) -> Result<Option<PathBuf>, Error> {
+        if name.ends_with(UNFINISHED) {
+            return Ok(None);
+        }
+        let here = self.runs().join(name);
+        if here.join(format::MANIFEST).is_file() {
+            return Ok(Some(here));
+        }
+        match &self.remote {
+            Some(remote) => remote.fetch(name, &[format::MANIFEST]),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn names_here(&self) -> Result<Vec<String>, Error> {
         let runs = self.runs();
         let entries = match fs::read_dir(&runs) {
             Ok(entries) => entries,
@@ -85,9 +119,10 @@ impl Store {
     /// past a broken link in silence.
     pub fn last_of(&self, schedule: &str) -> Result<Option<(SealedRun, Manifest)>, Error> {
         for name in self.names()?.into_iter().rev() {
-            let of_schedule = RunId::new(name.clone()).name() == Some(schedule);
-            let folder = self.runs().join(&name);
-            if of_schedule && folder.join(format::MANIFEST).exists() {
+            if RunId::new(name.clone()).name() != Some(schedule) {
+                continue;
+            }
+            if let Some(folder) = self.sealed_folder(&name)? {
                 return read_manifest(&folder).map(Some);
             }
         }
@@ -95,11 +130,35 @@ impl Store {
     }
 
     /// Whether a run is sealed here.
-    pub fn is_sealed(&self, run: &RunId) -> bool {
-        self.runs()
-            .join(run.as_str())
-            .join(format::MANIFEST)
-            .is_file()
+    ///
+    /// # Errors
+    /// The bucket could not be asked.
+    pub fn is_sealed(&self, run: &RunId) -> Result<bool, Error> {
+        Ok(self.sealed_folder(run.as_str())?.is_some())
+    }
+
+    /// A sealed run of this store as renderers see it.
+    ///
+    /// # Errors
+    /// There is none, or a file of it cannot be read.
+    pub fn read_record(&self, run: &RunId) -> Result<(RunRecord, Manifest), Error> {
+        read_record(&self.find(run.as_str())?)
+    }
+
+    /// Where a run is or will be, as people read it.
+    pub fn location(&self, run: &RunId) -> String {
+        match &self.remote {
+            Some(remote) => remote.location(run),
+            None => self.runs().join(run.as_str()).display().to_string(),
+        }
+    }
+
+    /// The store itself, as people read it.
+    pub fn shown(&self) -> String {
+        match &self.remote {
+            Some(remote) => remote.shown(),
+            None => self.root.display().to_string(),
+        }
     }
 
     /// Clears up after runs that were killed between their manifest and their name. `remembered` says
@@ -113,7 +172,7 @@ impl Store {
         &self,
         remembered: impl Fn(&str, &Sha256) -> Option<bool>,
     ) -> Result<(), Error> {
-        for name in self.names()? {
+        for name in self.names_here()? {
             let Some(run) = name.strip_suffix(UNFINISHED) else {
                 continue;
             };
@@ -137,7 +196,8 @@ impl Store {
         Ok(())
     }
 
-    /// The folder of a run named by id or path.
+    /// The folder of a run named by id or path, with what a record is read from; one of a bucket is
+    /// brought here.
     ///
     /// # Errors
     /// There is none.
@@ -149,9 +209,22 @@ impl Store {
                 return Ok(folder);
             }
         }
+        if let Some(remote) = &self.remote
+            && let Some(folder) = remote.fetch(run, &RECORD)?
+        {
+            return Ok(folder);
+        }
         Err(Error::NoRun(run.to_owned()))
     }
 }
+
+/// Files a record is read from.
+const RECORD: [&str; 4] = [
+    format::MANIFEST,
+    format::FINDINGS,
+    format::COVERAGE,
+    format::CHANGES,
+];
 
 /// A run's manifest and its hash.
 ///
@@ -174,6 +247,7 @@ pub fn read_manifest(folder: &Path) -> Result<(SealedRun, Manifest), Error> {
     let sealed = SealedRun {
         run: manifest.header.run.clone(),
         folder: folder.to_owned(),
+        location: folder.display().to_string(),
         manifest_sha256: format::sha256(&bytes),
     };
     Ok((sealed, manifest))

@@ -78,6 +78,9 @@ impl<'a> Changing<'a> {
                     .push(guard::held(group, vec![HoldReason::Window], closed));
                 continue;
             }
+            if let Some(lock) = &self.begun.changing {
+                lock.check()?;
+            }
             let changes = self.one(group, &mut journal).await?;
             if let Some(bad) = changes.iter().find(|change| change.is_broken()) {
                 let which = if at < canary {
@@ -235,7 +238,7 @@ pub(super) async fn settle_orphans(
     } in tools.state.orphans()?
     {
         let mut journal = tools.state.journal(&run)?;
-        if tools.store.is_sealed(&run) {
+        if tools.store.is_sealed(&run)? {
             // Killed between its seal and this line: its own changes.json has it all.
             journal.write(&Entry::Sealed { run: run.clone() })?;
             continue;
@@ -416,7 +419,10 @@ fn is_done(change: &Change, reading: &GroupReading) -> bool {
 
 /// Marks every journal whose changes stand in the sealed run. One that could not be settled stays
 /// open for the next.
-pub(super) fn close_journals(tools: &Tools, record: &RunRecord) -> Result<(), Error> {
+pub(super) fn close_journals(
+    state: &crate::state::State,
+    record: &RunRecord,
+) -> Result<(), crate::state::Error> {
     let run = &record.header.run;
     let mut journals: BTreeSet<String> = BTreeSet::new();
     let mut open: BTreeSet<String> = BTreeSet::new();
@@ -438,7 +444,7 @@ pub(super) fn close_journals(tools: &Tools, record: &RunRecord) -> Result<(), Er
         }
     }
     for of in journals.difference(&open) {
-        let mut journal = tools.state.journal(&crate::model::RunId::new(of.clone()))?;
+        let mut journal = state.journal(&crate::model::RunId::new(of.clone()))?;
         journal.write(&Entry::Sealed { run: run.clone() })?;
     }
     Ok(())
@@ -638,7 +644,8 @@ pub struct Restore {
 /// Throws the draft away where nothing was attempted; else it stays, unfinished, with its raw answers:
 /// the journal has every change, and the next run puts them into evidence.
 pub(super) fn give_up(tools: &Tools, begun: Begun) {
-    if !tools.state.has_journal(&begun.run) {
+    // A state that cannot be asked may hold a journal: then the draft stays.
+    if tools.state.has_journal(&begun.run).is_ok_and(|has| !has) {
         begun.draft.abandon();
     }
 }

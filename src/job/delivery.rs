@@ -4,8 +4,9 @@ use super::{Error, Tools};
 use crate::config::schedule::MailConfig;
 use crate::deliver::mail::{self, Attached};
 use crate::deliver::{MailSettings, Receipt};
-use crate::evidence::SealedRun;
-use crate::model::{Artifact, DeliverySettings, RunRecord};
+use crate::evidence::store::read_record;
+use crate::evidence::{SealedRun, Store};
+use crate::model::{Artifact, DeliverySettings, RunId, RunRecord};
 use crate::report::part::part;
 use crate::report::{self, Format, letter};
 use crate::state::State;
@@ -23,7 +24,7 @@ pub(super) async fn mail(
         return Ok(Vec::new());
     };
     let settings = DeliverySettings {
-        location: sealed.folder.display().to_string(),
+        location: sealed.location.clone(),
         manifest_sha256: sealed.manifest_sha256.clone(),
     };
     let mut receipts = Vec::new();
@@ -108,6 +109,29 @@ fn attachments<'a>(
         .collect()
 }
 
+/// Sends sealed runs that wait on this host to their store, which was away, oldest first; then their
+/// journals are closed, which had what the store did not. `only`: that run and no other.
+///
+/// # Errors
+/// One could not be sent: it waits on.
+pub fn send_waiting(
+    store: &Store,
+    state: &State,
+    only: Option<&RunId>,
+) -> Result<Vec<RunId>, Error> {
+    let mut sent = Vec::new();
+    for sealed in store.waiting()? {
+        if only.is_some_and(|run| *run != sealed.run) {
+            continue;
+        }
+        let (record, _) = read_record(&sealed.folder)?;
+        store.publish(&sealed)?;
+        super::change::close_journals(state, &record)?;
+        sent.push(sealed.run);
+    }
+    Ok(sent)
+}
+
 /// Sends what waits in the outbox of a run, with the same bytes and Message-ID.
 ///
 /// # Errors
@@ -115,7 +139,7 @@ fn attachments<'a>(
 pub async fn resend(
     state: &State,
     relay: &MailSettings,
-    run: &crate::model::RunId,
+    run: &RunId,
     now: fn() -> DateTime<Utc>,
 ) -> Result<Vec<Receipt>, Error> {
     let mut receipts = Vec::new();

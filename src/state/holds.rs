@@ -2,13 +2,11 @@
 //! noticed and one that was put back is left alone. A rule is known by what it says, not by its id:
 //! the service gives a new id each time.
 
-use super::journal::{open_whole_lines, whole_lines};
 use super::{Error, State};
 use crate::model::{GroupId, RegionId};
+use crate::storage::whole_lines;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io::Write as _;
 
 /// What was done to a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +37,8 @@ pub enum Done {
     RestoredUntil(DateTime<Utc>),
 }
 
+const NOTES: &str = "rules.jsonl";
+
 impl State {
     /// Adds notes, synced.
     ///
@@ -48,20 +48,13 @@ impl State {
         if notes.is_empty() {
             return Ok(());
         }
-        let path = self.folder(".")?.join("rules.jsonl");
         let mut bytes = Vec::new();
         for note in notes {
-            let line = serde_json::to_vec(note).map_err(|why| Error::Malformed {
-                path: path.clone(),
-                what: why.to_string(),
-            })?;
+            let line = serde_json::to_vec(note).map_err(|why| self.malformed(NOTES, why))?;
             bytes.extend(line);
             bytes.push(b'\n');
         }
-        let mut file = open_whole_lines(&path)?;
-        file.write_all(&bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(Error::io("write", &path))
+        Ok(self.shelf().append(NOTES, &bytes)?)
     }
 
     /// All notes.
@@ -69,20 +62,14 @@ impl State {
     /// # Errors
     /// They are there and cannot be read: a hold must not be lost.
     pub fn rule_notes(&self) -> Result<Vec<RuleNote>, Error> {
-        let path = self.root().join("rules.jsonl");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(why) => return Err(Error::io("read", &path)(why)),
-        };
+        let bytes = self.shelf().read(NOTES)?.unwrap_or_default();
         whole_lines(&bytes)
             .split(|byte| *byte == b'\n')
             .enumerate()
             .filter(|(_, line)| !line.is_empty())
             .map(|(at, line)| {
-                serde_json::from_slice(line).map_err(|why| Error::Malformed {
-                    path: path.clone(),
-                    what: format!("line {}: {why}", at.saturating_add(1)),
+                serde_json::from_slice(line).map_err(|why| {
+                    self.malformed(NOTES, format!("line {}: {why}", at.saturating_add(1)))
                 })
             })
             .collect()

@@ -2,15 +2,12 @@
 //! its outcome after. A killed run leaves open intents; the next start settles them.
 
 use super::{Error, State};
-use crate::evidence::seal::sync_folder;
 use crate::model::{
     Change, GroupReading, ListReading, Lists, Rule, Rules, RunId, SecurityGroup, Tag,
 };
+use crate::storage::whole_lines;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// One line.
@@ -115,8 +112,8 @@ impl Before {
 /// A run's journal while it is being written.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
-    path: PathBuf,
+    state: State,
+    name: String,
 }
 
 /// A journal that no sealed run has: its run was killed.
@@ -131,40 +128,46 @@ pub struct Orphan {
 }
 
 impl Journal {
-    /// Writes a line and syncs it: when this returns, the line outlives the process.
+    /// Writes a line: when this returns, the line outlives the process.
     ///
     /// # Errors
     /// The state cannot be written: the call must not be made then.
     pub fn write(&mut self, entry: &Entry) -> Result<(), Error> {
-        let mut line = serde_json::to_vec(entry).map_err(|why| Error::Malformed {
-            path: self.path.clone(),
-            what: why.to_string(),
-        })?;
+        let mut line =
+            serde_json::to_vec(entry).map_err(|why| self.state.malformed(&self.name, why))?;
         line.push(b'\n');
-        self.file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_all())
-            .map_err(Error::io("write", &self.path))
+        Ok(self.state.shelf().append(&self.name, &line)?)
     }
 }
 
+const FOLDER: &str = "journal";
+
+fn name_of(run: &str) -> String {
+    format!("{FOLDER}/{run}.jsonl")
+}
+
 impl State {
-    /// Opens a run's journal, made where it is not there.
+    /// A run's journal, made where it is not there: a state that cannot be written says so before
+    /// anything is done.
     ///
     /// # Errors
     /// The state cannot be written.
     pub fn journal(&self, run: &RunId) -> Result<Journal, Error> {
-        let folder = self.folder("journal")?;
-        let path = folder.join(format!("{run}.jsonl"));
-        let file = open_whole_lines(&path)?;
-        sync_folder(&folder)?;
-        Ok(Journal { file, path })
+        let name = name_of(run.as_str());
+        self.shelf().append(&name, b"")?;
+        Ok(Journal {
+            state: self.clone(),
+            name,
+        })
     }
 
     /// Whether a run has written a journal: it attempted something.
-    pub fn has_journal(&self, run: &RunId) -> bool {
-        let path = self.root().join("journal").join(format!("{run}.jsonl"));
-        fs::metadata(path).is_ok_and(|meta| meta.len() > 0)
+    ///
+    /// # Errors
+    /// The state could not be asked.
+    pub fn has_journal(&self, run: &RunId) -> Result<bool, Error> {
+        let bytes = self.shelf().read(&name_of(run.as_str()))?;
+        Ok(bytes.is_some_and(|bytes| !bytes.is_empty()))
     }
 
     /// Journals that no sealed run has, oldest first.
@@ -172,27 +175,17 @@ impl State {
     /// # Errors
     /// One is there and cannot be read: what it holds must not be lost.
     pub fn orphans(&self) -> Result<Vec<Orphan>, Error> {
-        let folder = self.root().join("journal");
-        if !folder.is_dir() {
-            return Ok(Vec::new());
-        }
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-            let entry = entry.map_err(Error::io("list", &folder))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(run) = name.strip_suffix(".jsonl") {
-                names.push(run.to_owned());
-            }
-        }
-        names.sort();
         let mut out = Vec::new();
-        for name in names {
-            let path = folder.join(format!("{name}.jsonl"));
-            let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-            let (changes, before, sealed) = replay(&path, whole_lines(&bytes))?;
+        for file in self.shelf().names(FOLDER)? {
+            let Some(run) = file.strip_suffix(".jsonl") else {
+                continue;
+            };
+            let bytes = self.shelf().read(&name_of(run))?.unwrap_or_default();
+            let (changes, before, sealed) =
+                replay(whole_lines(&bytes)).map_err(|what| self.malformed(&name_of(run), what))?;
             if !sealed && !changes.is_empty() {
                 out.push(Orphan {
-                    run: RunId::new(name),
+                    run: RunId::new(run),
                     changes,
                     before,
                 });
@@ -202,35 +195,9 @@ impl State {
     }
 }
 
-/// The lines that were written to their end. A torn last one was not synced: its call was not made.
-pub(super) fn whole_lines(bytes: &[u8]) -> &[u8] {
-    let end = bytes
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at.saturating_add(1));
-    bytes.get(..end).unwrap_or_default()
-}
-
-/// Opens a file of lines to add to; a torn last line is cut off, so that none is glued to it.
-pub(super) fn open_whole_lines(path: &std::path::Path) -> Result<File, Error> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(Error::io("open", path))?;
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    let whole = whole_lines(&bytes).len();
-    if whole < bytes.len() {
-        file.set_len(u64::try_from(whole).unwrap_or(0))
-            .and_then(|()| file.sync_all())
-            .map_err(Error::io("mend", path))?;
-    }
-    Ok(file)
-}
-
 type Replayed = (Vec<(u64, Change)>, BTreeMap<u64, GroupReading>, bool);
 
-fn replay(path: &std::path::Path, bytes: &[u8]) -> Result<Replayed, Error> {
+fn replay(bytes: &[u8]) -> Result<Replayed, String> {
     let mut changes = BTreeMap::new();
     let mut befores = BTreeMap::new();
     let mut sealed = false;
@@ -238,15 +205,8 @@ fn replay(path: &std::path::Path, bytes: &[u8]) -> Result<Replayed, Error> {
         if line.is_empty() {
             continue;
         }
-        let entry = match serde_json::from_slice::<Entry>(line) {
-            Ok(entry) => entry,
-            Err(why) => {
-                return Err(Error::Malformed {
-                    path: path.to_owned(),
-                    what: format!("line {}: {why}", at.saturating_add(1)),
-                });
-            }
-        };
+        let entry: Entry = serde_json::from_slice(line)
+            .map_err(|why| format!("line {}: {why}", at.saturating_add(1)))?;
         match entry {
             Entry::Intent {
                 number,

@@ -1,7 +1,11 @@
-//! One run of a schedule at a time on one state. The kernel's lock on the file decides, so that a
-//! lock left by the dead is none; the text in it says who holds it since when.
+//! One run of a schedule at a time on one state. On a disk the kernel's lock on the file decides, so
+//! that a lock left by the dead is none, and the text in it says who holds it since when. In a bucket
+//! it is a lease: one left by the dead runs out.
 
 use super::{Error, State};
+use crate::storage::lease::Lease;
+use crate::storage::{self, Shelf};
+use chrono::{DateTime, SecondsFormat, Utc};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
@@ -9,17 +13,42 @@ use std::path::PathBuf;
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
-    path: PathBuf,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    File { file: File, path: PathBuf },
+    Lease(Lease),
 }
 
 impl State {
-    /// Takes the lock of that name, or says who holds it. `now` is RFC 3339.
+    /// Takes the lock of that name, or says who holds it.
     ///
     /// # Errors
     /// Another process holds it, or the state cannot be written.
-    pub fn lock(&self, name: &str, now: &str) -> Result<Lock, Error> {
-        let path = self.folder("locks")?.join(format!("{name}.lock"));
+    pub fn lock(&self, name: &str, now: DateTime<Utc>) -> Result<Lock, Error> {
+        let since = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let me = format!("process {} since {since}", std::process::id());
+        let root = match self.shelf() {
+            Shelf::Folder(root) => root,
+            Shelf::Bucket(bucket) => {
+                let host = hostname();
+                return match Lease::take(bucket, name, &format!("{me} on {host}"), now) {
+                    Ok(lease) => Ok(Lock {
+                        held: Held::Lease(lease),
+                    }),
+                    Err(storage::Error::Held { holder, .. }) => Err(Error::Locked {
+                        name: name.to_owned(),
+                        holder,
+                    }),
+                    Err(why) => Err(why.into()),
+                };
+            }
+        };
+        let folder = root.join("locks");
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        let path = folder.join(format!("{name}.lock"));
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -44,27 +73,53 @@ impl State {
             }
             Err(TryLockError::Error(why)) => return Err(Error::io("lock", &path)(why)),
         }
-        let text = format!("process {} since {now}\n", std::process::id());
         file.set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(text.as_bytes()))
+            .and_then(|()| file.write_all(format!("{me}\n").as_bytes()))
             .and_then(|()| file.sync_all())
             .map_err(Error::io("write", &path))?;
-        Ok(Lock { file, path })
+        Ok(Lock {
+            held: Held::File { file, path },
+        })
     }
 }
 
+/// For people who look for the holder.
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|text| text.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "a host without name".to_owned())
+}
+
 impl Lock {
-    /// The lock's file.
-    pub fn path(&self) -> &std::path::Path {
-        &self.path
+    /// The lock's file or object.
+    pub fn shown(&self) -> String {
+        match &self.held {
+            Held::File { path, .. } => path.display().to_string(),
+            Held::Lease(lease) => lease.shown(),
+        }
+    }
+
+    /// Says whether it is still ours: asked before each change. The kernel's lock cannot be lost.
+    ///
+    /// # Errors
+    /// It was lost, or that could not be found out.
+    pub fn check(&self) -> Result<(), Error> {
+        match &self.held {
+            Held::File { .. } => Ok(()),
+            Held::Lease(lease) => Ok(lease.check()?),
+        }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The lock ends with the descriptor in any case; the text would only mislead a reader.
-        let _ = self.file.set_len(0);
-        let _ = self.file.unlock();
+        if let Held::File { file, .. } = &mut self.held {
+            // The lock ends with the descriptor in any case; the text would only mislead a reader.
+            let _ = file.set_len(0);
+            let _ = file.unlock();
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! What outlives a run and is not evidence. `<state>/` beside the sealed runs, never in them.
+//! What outlives a run and is not evidence. `<state>/` beside the sealed runs, never in them: a folder
+//! of this host, or objects in a bucket that several hosts share.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -14,21 +15,25 @@ pub mod lock;
 pub mod outbox;
 pub mod sealed;
 
+use crate::storage::{self, Bucket, Shelf};
 use std::path::{Path, PathBuf};
 
-/// The state on a local disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The state, on a local disk or in a bucket.
+#[derive(Clone, Debug)]
 pub struct State {
-    root: PathBuf,
+    shelf: Shelf,
 }
 
 /// What went wrong with the state.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file system said no.
+    /// A file or an object could not be had.
+    #[error("the state: {0}")]
+    Storage(#[from] storage::Error),
+    /// The file system said no to a lock.
     #[error("cannot {doing} {path} of the state", path = path.display())]
     Io {
-        /// `write`, `read`, ...
+        /// `open`, `lock`, ...
         doing: &'static str,
         /// What.
         path: PathBuf,
@@ -36,10 +41,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("{path} of the state: {what}", path = path.display())]
+    #[error("{name} of the state: {what}")]
     Malformed {
         /// Which.
-        path: PathBuf,
+        name: String,
         /// In what way.
         what: String,
     },
@@ -53,9 +58,6 @@ pub enum Error {
         /// Process, host and time, as it wrote them.
         holder: String,
     },
-    /// The store said no, while writing for the state.
-    #[error(transparent)]
-    Evidence(#[from] crate::evidence::Error),
 }
 
 impl Error {
@@ -72,18 +74,27 @@ impl Error {
 impl State {
     /// The state under that folder; nothing is made yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            shelf: Shelf::Folder(root.into()),
+        }
     }
 
-    /// Its root.
-    pub fn root(&self) -> &Path {
-        &self.root
+    /// The state in a bucket; nothing is asked yet.
+    pub fn in_bucket(bucket: Bucket) -> Self {
+        Self {
+            shelf: Shelf::Bucket(bucket),
+        }
     }
 
-    /// A folder of it, made where it is not there.
-    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Error> {
-        let folder = self.root.join(name);
-        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        Ok(folder)
+    /// Where its files are.
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    fn malformed(&self, name: &str, what: impl ToString) -> Error {
+        Error::Malformed {
+            name: self.shelf.shown(name),
+            what: what.to_string(),
+        }
     }
 }

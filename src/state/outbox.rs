@@ -4,28 +4,22 @@
 
 use super::{Error, State};
 use crate::deliver::{Message, Receipt};
-use crate::evidence::seal::{sync_folder, write_synced};
 use crate::model::RunId;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::path::PathBuf;
 
 /// A letter in the outbox.
 #[derive(Debug)]
 pub struct Waiting {
     /// The letter.
     pub message: Message,
-    stem: PathBuf,
-}
-
-fn json<T: serde::Serialize>(path: &std::path::Path, value: &T) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(value).map_err(|why| Error::Malformed {
-        path: path.to_owned(),
-        what: why.to_string(),
-    })
+    /// Its files' names without extension.
+    stem: String,
 }
 
 impl State {
+    fn line<T: serde::Serialize>(&self, name: &str, value: &T) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(value).map_err(|why| self.malformed(name, why))
+    }
+
     /// Puts a letter into the outbox.
     ///
     /// # Errors
@@ -36,14 +30,11 @@ impl State {
         number: usize,
         message: Message,
     ) -> Result<Waiting, Error> {
-        let folder = self.folder("outbox")?.join(run.as_str());
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let stem = folder.join(number.to_string());
-        write_synced(&stem.with_extension("eml"), &message.bytes)?;
+        let stem = format!("{}/{number}", folder(run.as_str()));
+        self.shelf().write(&format!("{stem}.eml"), &message.bytes)?;
         // The `.json` makes it a letter: it comes last.
-        let path = stem.with_extension("json");
-        write_synced(&path, &json(&path, &message)?)?;
-        sync_folder(&folder)?;
+        let note = format!("{stem}.json");
+        self.shelf().write(&note, &self.line(&note, &message)?)?;
         Ok(Waiting { message, stem })
     }
 
@@ -57,30 +48,21 @@ impl State {
         letter: Waiting,
         receipts: &[Receipt],
     ) -> Result<(), Error> {
-        let path = self.folder("receipts")?.join(format!("{run}.jsonl"));
+        let name = format!("receipts/{run}.jsonl");
         let mut lines = Vec::new();
         for receipt in receipts {
-            lines.extend(json(&path, receipt)?);
+            lines.extend(self.line(&name, receipt)?);
             lines.push(b'\n');
         }
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(&lines).and_then(|()| file.sync_all()))
-            .map_err(Error::io("write", &path))?;
-        let note = letter.stem.with_extension("json");
+        self.shelf().append(&name, &lines)?;
+        let note = format!("{}.json", letter.stem);
         if letter.message.left.is_empty() {
-            fs::remove_file(&note).map_err(Error::io("remove", &note))?;
-            let eml = letter.stem.with_extension("eml");
-            fs::remove_file(&eml).map_err(Error::io("remove", &eml))?;
-            if let Some(folder) = letter.stem.parent() {
-                // Goes with the last letter; not empty before.
-                let _ = fs::remove_dir(folder);
-            }
+            self.shelf().remove(&note)?;
+            self.shelf().remove(&format!("{}.eml", letter.stem))?;
             return Ok(());
         }
-        write_synced(&note, &json(&note, &letter.message)?)?;
+        self.shelf()
+            .write(&note, &self.line(&note, &letter.message)?)?;
         Ok(())
     }
 
@@ -89,30 +71,29 @@ impl State {
     /// # Errors
     /// They are there and cannot be read.
     pub fn waiting(&self, run: &str) -> Result<Vec<Waiting>, Error> {
-        let folder = self.root().join("outbox").join(run);
-        if !folder.is_dir() {
-            return Ok(Vec::new());
-        }
         let mut out = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-            let path = entry.map_err(Error::io("list", &folder))?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
+        for file in self.shelf().names(&folder(run))? {
+            let Some(number) = file.strip_suffix(".json") else {
                 continue;
-            }
-            let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+            };
+            let stem = format!("{}/{number}", folder(run));
+            let note = format!("{stem}.json");
+            let Some(bytes) = self.shelf().read(&note)? else {
+                continue;
+            };
             let mut message: Message =
-                serde_json::from_slice(&bytes).map_err(|why| Error::Malformed {
-                    path: path.clone(),
-                    what: why.to_string(),
-                })?;
-            let eml = path.with_extension("eml");
-            message.bytes = fs::read(&eml).map_err(Error::io("read", &eml))?;
-            out.push(Waiting {
-                message,
-                stem: path.with_extension(""),
-            });
+                serde_json::from_slice(&bytes).map_err(|why| self.malformed(&note, why))?;
+            let eml = format!("{stem}.eml");
+            message.bytes = self
+                .shelf()
+                .read(&eml)?
+                .ok_or_else(|| self.malformed(&eml, "the letter itself is missing"))?;
+            out.push(Waiting { message, stem });
         }
-        out.sort_by(|a, b| a.stem.cmp(&b.stem));
         Ok(out)
     }
+}
+
+fn folder(run: &str) -> String {
+    format!("outbox/{run}")
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Room, what it never imports. A whole room is its name; one exception is written out.
-const NEVER: [(&str, &[&str]); 11] = [
+const NEVER: [(&str, &[&str]); 12] = [
     (
         "model",
         &[
@@ -70,6 +70,13 @@ const NEVER: [(&str, &[&str]); 11] = [
         &[
             "cli", "cloud", "config", "deliver", "evidence", "exposure", "host", "job", "model",
             "policy", "remedy", "report", "state",
+        ],
+    ),
+    (
+        "storage",
+        &[
+            "cli", "cloud", "config", "deliver", "evidence", "exposure", "host", "job", "model",
+            "policy", "remedy", "report", "sim", "state",
         ],
     ),
     (

@@ -530,7 +530,7 @@ async fn two_changing_runs_at_once_are_impossible_on_one_state() {
     let lock = host
         .tools()
         .state
-        .lock(".changes", "2026-11-24T00:00:00Z")
+        .lock(".changes", "2026-11-24T00:00:00Z".parse().expect("a time"))
         .expect("the lock");
     host.write("s/live.toml", "[remediation]\nmode = \"revoke\"\n");
     let ran = host.run(&["run", "--schedule", "s/live.toml"]).await;

@@ -17,5 +17,6 @@ mod scan;
 mod semantics;
 mod sign;
 mod sim;
+mod storage;
 mod undo;
 mod wire;

@@ -3,3 +3,4 @@
 pub(crate) mod host;
 pub(crate) mod mime;
 pub(crate) mod rules;
+pub(crate) mod s3;
