@@ -275,7 +275,7 @@ async fn one_clear_error_each_and_nothing_that_looks_like_a_report() {
             "--shard",
         ),
         (&["scan", "--pack", "cis"], "not built yet"),
-        (&["scan", "--store", "oss://bucket/x"], "not built yet"),
+        (&["scan", "--store", "oss://Bad_Bucket/x"], "bucket's name"),
     ] {
         let ran = host.run(args).await;
         assert_eq!(ran.code, 2, "{args:?}: {}", ran.stderr);
