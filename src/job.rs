@@ -1,6 +1,7 @@
 //! One whole job, top to bottom; the only file that knows the order. `scan`, `run` and `demo` call
 //! the same [`run`]; the parts that change and that deliver are in `job/`.
 
+mod attached;
 mod change;
 mod delivery;
 mod read;
@@ -220,8 +221,12 @@ async fn whole(
     };
     (tools.progress)(Progress::Step("writing evidence"));
     let spool = std::mem::replace(&mut begun.spool, Spool::new(&begun.draft));
-    let totals = spool.finish(&mut begun.draft, &reading.doubted)?;
+    let mut totals = spool.finish(&mut begun.draft, &reading.doubted)?;
     let mut findings = reading.findings;
+    // The population has groups; what interfaces are found with counts beside them.
+    for finding in findings.iter().filter(|f| f.interface.is_some()) {
+        totals.count(finding.verdict);
+    }
     begun
         .before
         .history
@@ -387,7 +392,7 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
             unread.contains(&(f.account.clone(), f.region.clone()))
                 && !findings.iter().any(|known| {
                     known.region == f.region
-                        && known.group_id == f.group_id
+                        && known.subject() == f.subject()
                         && known.check == f.check
                 })
         };

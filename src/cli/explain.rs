@@ -72,6 +72,8 @@ impl Explain {
             exclude_groups: Vec::new(),
             regions_at_once: 1,
             groups_at_once: 1,
+            attached: false,
+            expected: false,
         };
         let mut found: Option<GroupReading> = None;
         let mut failed = None;
@@ -80,8 +82,11 @@ impl Explain {
             match event {
                 Collected::Group(group) => found = Some(*group),
                 Collected::Region(region) => failed = failed.or(region.error),
-                Collected::Answers(_) | Collected::Excluded { .. } | Collected::Conflict { .. } => {
-                }
+                Collected::Answers(_)
+                | Collected::Attached { .. }
+                | Collected::Unnamed(_)
+                | Collected::Excluded { .. }
+                | Collected::Conflict { .. } => {}
             }
         }
         let Some(group) = found else {

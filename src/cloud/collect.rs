@@ -2,15 +2,20 @@
 //! every answer on the way.
 //!
 //! One task per region; in it the listing runs ahead of the reading by a page at most, so memory
-//! holds a few groups and, per region, 32 bytes a group to notice one that comes twice.
+//! holds a few groups and, per region, 32 bytes a group to notice one that comes twice, and where
+//! it is looked at the counts of what uses each group.
 
+mod attached;
+mod expected;
 mod group;
+mod interface;
 mod listing;
 mod lists;
 mod one;
 mod region;
 mod scope;
 
+pub use interface::read_interface;
 pub use one::{Unread, read_group};
 pub use scope::glob;
 
@@ -18,8 +23,8 @@ use super::call::{self, Client, Effect};
 use super::endpoint::Service;
 use super::wire;
 use crate::model::{
-    AccountId, CallError, GroupId, GroupReading, RawAnswer, RegionCoverage, RegionId, RegionStatus,
-    SecurityGroup, Tag,
+    AccountId, Attachments, CallError, GroupId, GroupReading, RawAnswer, RegionCoverage, RegionId,
+    RegionStatus, SecurityGroup, Tag, UnnamedRegions,
 };
 use bytes::Bytes;
 use std::collections::btree_map::Entry;
@@ -50,10 +55,14 @@ pub struct Request {
     pub regions_at_once: usize,
     /// Groups of one region under way at once, at least 1.
     pub groups_at_once: usize,
+    /// Whether what uses the groups is looked at.
+    pub attached: bool,
+    /// Whether the listing is held against Cloud Config's, where that may be read.
+    pub expected: bool,
 }
 
 impl Request {
-    /// Everything in an account, 8 regions and 8 groups of each at once.
+    /// Every group of an account and nothing beside, 8 regions and 8 groups of each at once.
     pub fn everything(account: AccountId) -> Self {
         Self {
             account,
@@ -65,16 +74,29 @@ impl Request {
             exclude_groups: Vec::new(),
             regions_at_once: 8,
             groups_at_once: 8,
+            attached: false,
+            expected: false,
         }
     }
 }
 
-/// What the reading brings, as it comes. Of one region: groups in the listing's order, its
-/// [`Collected::Region`] last.
+/// What the reading brings, as it comes. Of one region: its [`Collected::Attached`] before any group,
+/// groups in the listing's order, its [`Collected::Region`] last.
 #[derive(Debug)]
 pub enum Collected {
     /// Answers that belong to no one group: regions, listings, lists, failed attempts too.
     Answers(Vec<RawAnswer>),
+    /// What uses the groups of a region, where it was looked at.
+    Attached {
+        /// Whose.
+        account: AccountId,
+        /// Where.
+        region: RegionId,
+        /// What.
+        attachments: Arc<Attachments>,
+    },
+    /// Regions that are known of and that DescribeRegions does not name.
+    Unnamed(UnnamedRegions),
     /// A group in scope.
     Group(Box<GroupReading>),
     /// A group left out by `exclude_groups`, where it was met.
@@ -117,18 +139,15 @@ struct Shared {
     /// Groups asked for by id that some region listed.
     found: Mutex<BTreeSet<GroupId>>,
     failed: AtomicBool,
+    /// Why Cloud Config may not be asked, once it has said so.
+    config_refused: Mutex<Option<String>>,
 }
 
 /// Reads the scope. The channel is bounded: who does not receive stops the reading; who drops the
 /// receiver ends it. Must be called inside a tokio runtime.
 pub fn collect(client: Arc<Client>, request: Request) -> mpsc::Receiver<Collected> {
     let (out, receiver) = mpsc::channel(32);
-    let shared = Arc::new(Shared {
-        client,
-        request,
-        found: Mutex::default(),
-        failed: AtomicBool::new(false),
-    });
+    let shared = Arc::new(Shared::new(client, request));
     tokio::spawn(async move {
         let watch = out.clone();
         tokio::select! {
@@ -177,6 +196,16 @@ async fn everything(shared: Arc<Shared>, out: Out) -> Result<(), Gone> {
 }
 
 impl Shared {
+    fn new(client: Arc<Client>, request: Request) -> Self {
+        Self {
+            client,
+            request,
+            found: Mutex::default(),
+            failed: AtomicBool::new(false),
+            config_refused: Mutex::default(),
+        }
+    }
+
     fn failed_region(&self, region: RegionId, error: CallError) -> RegionCoverage {
         self.failed.store(true, Ordering::Relaxed);
         let mut coverage = RegionCoverage::new(self.request.account.clone(), region);
@@ -260,6 +289,21 @@ async fn targets(shared: &Shared, out: &Out) -> Result<VecDeque<Target>, Gone> {
             (None, Some(failure))
         }
     };
+    if request.expected
+        && request.regions.is_none()
+        && let Some((known, _)) = &known
+    {
+        let unnamed = super::regions::unnamed(|id| known.contains_key(&RegionId::from(id)));
+        let regions: Vec<RegionId> = unnamed.map(RegionId::from).collect();
+        if !regions.is_empty() {
+            out.send(Collected::Unnamed(UnnamedRegions {
+                account: request.account.clone(),
+                regions,
+                list: super::regions::AS_OF.to_owned(),
+            }))
+            .await?;
+        }
+    }
     let wanted: Vec<RegionId> = match (&request.regions, &known) {
         (Some(regions), _) => {
             let mut seen = BTreeSet::new();

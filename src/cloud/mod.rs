@@ -12,6 +12,7 @@ mod endpoint;
 pub mod failure;
 pub mod metadata;
 pub mod pacing;
+mod regions;
 pub mod retry;
 mod send;
 pub mod settings;

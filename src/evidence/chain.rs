@@ -3,7 +3,7 @@
 use super::format::{self, Findings, Manifest};
 use super::store::read_manifest;
 use super::{Error, Store};
-use crate::model::{Coverage, PopulationRow, RunId, Sha256, Totals};
+use crate::model::{Coverage, PopulationRow, RunId, Sha256, Totals, Verdict};
 use sha2::Digest as _;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -215,6 +215,7 @@ fn check_contents(folder: &Path, manifest: &Manifest, report: &mut Report) {
         }
     }
     let read = |name: &str| fs::read(folder.join(name)).ok();
+    let mut beside = Vec::new();
     match read(format::FINDINGS).map(|bytes| serde_json::from_slice::<Findings>(&bytes)) {
         Some(Ok(findings))
             if findings.run != manifest.header.run
@@ -224,7 +225,14 @@ fn check_contents(folder: &Path, manifest: &Manifest, report: &mut Report) {
                 .problems
                 .push("findings.json and manifest.json are not of one run".to_owned());
         }
-        Some(Ok(_)) => {}
+        // Of interfaces, which the population does not have.
+        Some(Ok(findings)) => beside.extend(
+            findings
+                .findings
+                .iter()
+                .filter(|finding| finding.interface.is_some())
+                .map(|finding| finding.verdict),
+        ),
         Some(Err(why)) => report.problems.push(format!("findings.json: {why}")),
         None => {}
     }
@@ -233,7 +241,7 @@ fn check_contents(folder: &Path, manifest: &Manifest, report: &mut Report) {
     {
         report.problems.push(format!("coverage.json: {why}"));
     }
-    if let Err(why) = check_population(folder, manifest, report) {
+    if let Err(why) = check_population(folder, manifest, &beside, report) {
         report.problems.push(format!("population.csv: {why}"));
     }
 }
@@ -241,6 +249,7 @@ fn check_contents(folder: &Path, manifest: &Manifest, report: &mut Report) {
 fn check_population(
     folder: &Path,
     manifest: &Manifest,
+    beside: &[Verdict],
     report: &mut Report,
 ) -> Result<(), csv::Error> {
     let path = folder.join(format::POPULATION);
@@ -248,6 +257,9 @@ fn check_population(
         return Ok(());
     }
     let mut totals = Totals::default();
+    for verdict in beside {
+        totals.count(*verdict);
+    }
     let mut loose = 0u64;
     for row in csv::Reader::from_path(&path)?.deserialize::<PopulationRow>() {
         let row = row?;
@@ -258,7 +270,7 @@ fn check_population(
         if !tied {
             loose = loose.saturating_add(1);
         }
-        match crate::model::Verdict::parse(&row.verdict) {
+        match Verdict::parse(&row.verdict) {
             Some(verdict) => totals.count(verdict),
             None => report
                 .problems
@@ -271,9 +283,10 @@ fn check_population(
         ));
     }
     if totals != manifest.header.totals {
-        report
-            .problems
-            .push("population.csv does not add up to the manifest's counts".to_owned());
+        report.problems.push(
+            "population.csv and the findings of interfaces do not add up to the manifest's counts"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -534,6 +534,7 @@ fn small_record(
         schema: Coverage::SCHEMA.to_owned(),
         regions,
         excluded_groups: Vec::new(),
+        unnamed_regions: Vec::new(),
     };
     RunRecord {
         header,

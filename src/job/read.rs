@@ -1,13 +1,14 @@
 //! The reading half of a job: from the stream of readings to findings, coverage, population rows
 //! and each group's plan. Nothing of a compliant group stays.
 
+use super::attached::Places;
 use super::{Begun, Error, Progress, Tools};
 use crate::cloud::collect::{Collected, Request, collect};
 use crate::config::schedule::{Schedule, ScopeConfig};
 use crate::evidence::Spool;
 use crate::model::{
     AccountId, Coverage, Finding, GroupId, GroupReading, Lists, PopulationRow, RegionCoverage,
-    RegionId, RegionStatus, Rules, SecurityGroup, Verdict,
+    RegionId, RegionStatus, Rules, SecurityGroup, UnnamedRegions, Verdict,
 };
 use crate::policy::remediation::Remediation;
 use crate::policy::{History, Policy, assess};
@@ -41,6 +42,8 @@ pub(super) struct Reading<'p> {
     /// Groups whose verdict was withdrawn after it was given.
     doubted: BTreeSet<(String, String, String)>,
     groups: u64,
+    places: Places,
+    unnamed: Vec<UnnamedRegions>,
 }
 
 /// What stays of it.
@@ -74,6 +77,8 @@ impl<'p> Reading<'p> {
             excluded: Vec::new(),
             doubted: BTreeSet::new(),
             groups: 0,
+            places: Places::default(),
+            unnamed: Vec::new(),
         })
     }
 
@@ -95,10 +100,11 @@ impl<'p> Reading<'p> {
             .sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
         self.excluded.sort();
         self.findings.sort_by(|a, b| {
-            (&a.account, &a.region, &a.group_id, &a.check).cmp(&(
+            (&a.account, &a.region, &a.group_id, a.subject(), &a.check).cmp(&(
                 &b.account,
                 &b.region,
                 &b.group_id,
+                b.subject(),
                 &b.check,
             ))
         });
@@ -113,6 +119,7 @@ impl<'p> Reading<'p> {
                 schema: Coverage::SCHEMA.to_owned(),
                 regions: self.regions,
                 excluded_groups: self.excluded,
+                unnamed_regions: self.unnamed,
             },
             doubted: self.doubted,
             groups: self.groups,
@@ -142,7 +149,15 @@ impl<'p> Reading<'p> {
             } => {
                 self.withdraw(&account, &region, group);
             }
-            Collected::Region(region) => {
+            Collected::Attached {
+                account,
+                region,
+                attachments,
+            } => self.places.begin(account, region, attachments),
+            Collected::Unnamed(regions) => self.unnamed.push(regions),
+            Collected::Region(mut region) => {
+                let found = self.places.end(self.policy, &mut region, &mut self.history);
+                self.findings.extend(found);
                 self.spool
                     .region_done(region.account.as_str(), region.region.as_str())?;
                 (tools.progress)(Progress::Region(&region));
@@ -181,6 +196,7 @@ impl<'p> Reading<'p> {
                 raw_sha256: String::new(),
             })?;
         }
+        self.places.group(self.policy, group, &mut judged.findings);
         if !judged.findings.is_empty() {
             let known = self.known(group);
             let planned = plan_group(
@@ -267,19 +283,23 @@ impl<'p> Reading<'p> {
         self.plan
             .held
             .retain(|held| !(held.region == *region && held.group_id == id));
+        let why = "listed twice with differing content";
+        self.places.doubt(account, region, &id, why);
         let nothing = GroupReading {
             account: account.clone(),
             region: region.clone(),
             group,
             rules: Rules {
                 read: Vec::new(),
-                incomplete: Some("listed twice with differing content".to_owned()),
+                incomplete: Some(why.to_owned()),
             },
             lists: Lists::default(),
             warnings: Vec::new(),
             answers: Vec::new(),
         };
-        self.findings.extend(assess(self.policy, &nothing).findings);
+        let mut doubted = assess(self.policy, &nothing).findings;
+        self.places.reach(&mut doubted);
+        self.findings.extend(doubted);
         if let Some(coverage) = self.regions.iter_mut().find(|r| r.region == *region) {
             coverage.status = RegionStatus::Failed;
         }
@@ -299,6 +319,8 @@ pub(super) fn request(scope: &ScopeConfig, account: &AccountId) -> Request {
         exclude_groups: groups(&scope.exclude_groups),
         regions_at_once: REGIONS_AT_ONCE,
         groups_at_once: GROUPS_AT_ONCE,
+        attached: true,
+        expected: true,
     }
 }
 

@@ -55,17 +55,23 @@ pub enum Task {
     Accounts,
     /// `[remediation] config_rule`.
     ConfigRule,
+    /// Interfaces and instances: `reach` of findings, interfaces with several groups.
+    Attached,
+    /// The listing held against Cloud Config's.
+    Completeness,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Scan,
         Self::Revoke,
         Self::Narrow,
         Self::Rollback,
         Self::Accounts,
         Self::ConfigRule,
+        Self::Attached,
+        Self::Completeness,
     ];
 
     /// The stem of its policy's file.
@@ -77,6 +83,8 @@ impl Task {
             Self::Rollback => "rollback",
             Self::Accounts => "accounts",
             Self::ConfigRule => "config-rule",
+            Self::Attached => "attached",
+            Self::Completeness => "completeness",
         }
     }
 
@@ -84,7 +92,7 @@ impl Task {
     pub fn stands_alone(self) -> bool {
         match self {
             Self::Scan | Self::Revoke | Self::Narrow | Self::Rollback => true,
-            Self::Accounts | Self::ConfigRule => false,
+            Self::Accounts | Self::ConfigRule | Self::Attached | Self::Completeness => false,
         }
     }
 
@@ -92,7 +100,7 @@ impl Task {
     pub fn is_optional(self) -> bool {
         match self {
             Self::Scan | Self::Revoke | Self::Narrow | Self::Rollback | Self::Accounts => false,
-            Self::ConfigRule => true,
+            Self::ConfigRule | Self::Attached | Self::Completeness => true,
         }
     }
 }
@@ -215,6 +223,20 @@ pub static ACTIONS: &[Action] = &[
         READING,
         "read the port lists that rules name",
     ),
+    read(
+        Product::Ecs,
+        "DescribeNetworkInterfaces",
+        "ecs:DescribeNetworkInterfaces",
+        &[Task::Attached],
+        "know what uses the groups",
+    ),
+    read(
+        Product::Ecs,
+        "DescribeInstances",
+        "ecs:DescribeInstances",
+        &[Task::Attached],
+        "know which of it has a public address",
+    ),
     change(
         "RevokeSecurityGroup",
         "ecs:RevokeSecurityGroup",
@@ -266,6 +288,13 @@ pub static ACTIONS: &[Action] = &[
             "have Cloud Config look again after a change",
         )
     },
+    read(
+        Product::Config,
+        "ListDiscoveredResources",
+        "config:ListDiscoveredResources",
+        &[Task::Completeness],
+        "hold the listing of groups against Cloud Config's",
+    ),
 ];
 
 /// The action's line.

@@ -1,6 +1,6 @@
 //! What was read and what was not: the first thing an auditor asks.
 
-use super::{AccountId, RegionId};
+use super::{AccountId, AttachedCoverage, Expected, RegionId};
 use serde::{Deserialize, Serialize};
 
 /// A call that failed for good, as the service put it.
@@ -55,6 +55,15 @@ pub struct RegionCoverage {
     pub error: Option<CallError>,
     /// What a reader should know and what decides nothing.
     pub warnings: Vec<String>,
+    /// What uses the groups; `None`: not looked at.
+    #[serde(default)]
+    pub attached: Option<AttachedCoverage>,
+    /// What Cloud Config says there is; `None`: not asked, or no answer.
+    #[serde(default)]
+    pub expected: Option<Expected>,
+    /// Why `expected` is null; empty where it is not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expected_note: String,
 }
 
 impl RegionCoverage {
@@ -73,6 +82,9 @@ impl RegionCoverage {
             requests: 0,
             error: None,
             warnings: Vec::new(),
+            attached: None,
+            expected: None,
+            expected_note: String::new(),
         }
     }
 }
@@ -86,6 +98,20 @@ pub struct Coverage {
     pub regions: Vec<RegionCoverage>,
     /// Groups left out by `exclude_groups`, by name, where they were met.
     pub excluded_groups: Vec<String>,
+    /// Regions that are known of and that DescribeRegions did not name, by account.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unnamed_regions: Vec<UnnamedRegions>,
+}
+
+/// Regions of a dated list that the service does not name to an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnnamedRegions {
+    /// The account.
+    pub account: AccountId,
+    /// The regions.
+    pub regions: Vec<RegionId>,
+    /// When the list was made, `YYYY-MM`.
+    pub list: String,
 }
 
 impl Coverage {

@@ -6,6 +6,7 @@
 //! | `ids` | account, region, group and run ids |
 //! | `group` | what the cloud said: security groups, rules, prefix lists, one group's reading |
 //! | `verdict` | what it means: verdicts, findings, severities |
+//! | `attached` | what uses the groups of a region, and what another source says is in it |
 //! | `change` | changes: planned, held, made |
 //! | `coverage` | what was read and what was not |
 //! | `record` | one run as a value: all that a renderer may see |
@@ -14,6 +15,7 @@
 //! To add a noun: a file here, if two other modules speak of it; else keep it where it is used.
 
 pub mod actions;
+mod attached;
 mod change;
 mod coverage;
 mod group;
@@ -22,8 +24,9 @@ mod record;
 mod route;
 mod verdict;
 
+pub use attached::{AttachedCoverage, Attachments, Expected, Together, UnusedGroup, Uses};
 pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
-pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus};
+pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus, UnnamedRegions};
 pub use group::{
     Field, GroupReading, ListReading, Lists, NicType, RawAnswer, Rule, Rules, SecurityGroup, Tag,
 };
@@ -34,6 +37,6 @@ pub use record::{
 };
 pub use route::Route;
 pub use verdict::{
-    Attached, ExposedRun, Family, Finding, FindingRule, FindingState, Protocol, Reach, Severity,
-    Verdict, WaiverNote,
+    Attached, ExposedRun, Family, Finding, FindingRule, FindingState, InterfaceNote, Protocol,
+    Reach, Severity, Verdict, WaiverNote, subject_of,
 };

@@ -204,6 +204,9 @@ pub struct FindingRule {
     pub unreadable: Vec<String>,
     /// When an unbroken series of runs first reported it, RFC 3339: what `grace` counts from.
     pub first_seen: String,
+    /// Whose rule it is, in a finding of interfaces; else the finding's own group's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<GroupId>,
 }
 
 /// Where a finding stands between two runs.
@@ -227,7 +230,7 @@ impl FindingState {
     }
 }
 
-/// What is behind a group.
+/// What is behind a group. The order is that of reports: what may be reached stands first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reach {
@@ -235,10 +238,10 @@ pub enum Reach {
     Internet,
     /// Something is attached.
     Attached,
+    /// Not looked at, or not to be known: an IPv6 address's bandwidth.
+    Unknown,
     /// Nothing is attached.
     None,
-    /// Not looked at.
-    Unknown,
 }
 
 impl Reach {
@@ -260,6 +263,18 @@ pub struct Attached {
     pub interfaces: u64,
     pub reachable: u64,
     pub instances: u64,
+}
+
+/// The interfaces that a finding is about: they have several groups, whose rules together expose what
+/// no group of them exposes alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceNote {
+    /// Interfaces (or instances of the classic network) with these groups, the first ones.
+    pub ids: Vec<String>,
+    /// How many there are.
+    pub count: u64,
+    /// Their groups, by id; the first is the finding's `group_id`.
+    pub groups: Vec<GroupId>,
 }
 
 /// The waiver that covers a finding.
@@ -312,4 +327,23 @@ pub struct Finding {
     pub waiver: Option<WaiverNote>,
     /// Why undetermined.
     pub reason: Option<String>,
+    /// Set where the finding is not the group's but that of interfaces with several groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<InterfaceNote>,
+}
+
+impl Finding {
+    /// What it is about, for comparing findings: the group's id, or those of all groups together.
+    pub fn subject(&self) -> String {
+        match &self.interface {
+            None => self.group_id.as_str().to_owned(),
+            Some(note) => subject_of(&note.groups),
+        }
+    }
+}
+
+/// The subject of a finding about interfaces with these groups.
+pub fn subject_of(groups: &[GroupId]) -> String {
+    let ids: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
+    ids.join("+")
 }

@@ -149,10 +149,12 @@ fn finding(check: &Check, reading: &GroupReading, side: Side<'_, '_>, judged: &J
         reach: Reach::Unknown,
         attached: None,
         waiver: None,
+        interface: None,
     }
 }
 
-fn finding_rule(rule: &crate::exposure::ReadRule<'_>, addresses: String) -> FindingRule {
+/// A rule as findings show it.
+pub(super) fn finding_rule(rule: &crate::exposure::ReadRule<'_>, addresses: String) -> FindingRule {
     FindingRule {
         rule_id: rule.rule.id().to_owned(),
         priority: rule.rule.priority.shown().to_owned(),
@@ -165,6 +167,7 @@ fn finding_rule(rule: &crate::exposure::ReadRule<'_>, addresses: String) -> Find
         description: rule.rule.description.shown().to_owned(),
         unreadable: rule.unreadable.clone(),
         first_seen: String::new(),
+        group_id: None,
     }
 }
 
@@ -173,6 +176,11 @@ fn reason(reading: &GroupReading, rules: &[FindingRule]) -> String {
     if let Some(why) = &reading.rules.incomplete {
         return why.clone();
     }
+    reason_of(rules)
+}
+
+/// The rules that could not be read, with what could not be.
+pub(super) fn reason_of(rules: &[FindingRule]) -> String {
     let odd: Vec<String> = rules
         .iter()
         .filter(|rule| !rule.unreadable.is_empty())

@@ -1,7 +1,9 @@
 //! First seen, new, open, reopened, resolved: from the last sealed run of the same schedule, which
 //! is an argument. Nothing else remembers.
 
-use crate::model::{Coverage, Finding, FindingState, RegionStatus};
+use crate::model::{
+    Coverage, Finding, FindingRule, FindingState, GroupId, RegionCoverage, RegionStatus,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Key = (String, String, String, String);
@@ -10,13 +12,18 @@ fn key(finding: &Finding) -> Key {
     (
         finding.account.as_str().to_owned(),
         finding.region.as_str().to_owned(),
-        finding.group_id.as_str().to_owned(),
+        finding.subject(),
         finding.check.clone(),
     )
 }
 
+/// The group whose rule it is.
+fn owner<'a>(finding: &'a Finding, rule: &'a FindingRule) -> &'a GroupId {
+    rule.group_id.as_ref().unwrap_or(&finding.group_id)
+}
+
 /// A rule as findings show it: id, priority, protocol, ports, source.
-fn shown(rule: &crate::model::FindingRule) -> [String; 5] {
+fn shown(rule: &FindingRule) -> [String; 5] {
     [
         rule.rule_id.clone(),
         rule.priority.clone(),
@@ -68,14 +75,10 @@ impl History {
     ) -> Option<&str> {
         self.open
             .values()
-            .filter(|f| {
-                f.account.as_str() == account
-                    && f.region.as_str() == region
-                    && f.group_id.as_str() == group
-            })
-            .flat_map(|f| &f.rules)
-            .filter(|r| shown(r) == *rule && !r.first_seen.is_empty())
-            .map(|r| r.first_seen.as_str())
+            .filter(|f| f.account.as_str() == account && f.region.as_str() == region)
+            .flat_map(|f| f.rules.iter().map(move |r| (owner(f, r), r)))
+            .filter(|(of, r)| of.as_str() == group && shown(r) == *rule && !r.first_seen.is_empty())
+            .map(|(_, r)| r.first_seen.as_str())
             .min()
     }
 
@@ -87,8 +90,9 @@ impl History {
                 let Some(rule) = finding.rules.get(at) else {
                     break;
                 };
+                let group = owner(finding, rule).as_str();
                 let since = self
-                    .rule_first_seen(&key.0, &key.1, &key.2, &shown(rule))
+                    .rule_first_seen(&key.0, &key.1, group, &shown(rule))
                     .unwrap_or(now)
                     .to_owned();
                 if let Some(rule) = finding.rules.get_mut(at) {
@@ -119,20 +123,25 @@ impl History {
         every_group: bool,
     ) -> Vec<Finding> {
         let still: BTreeSet<Key> = findings.iter().map(key).collect();
-        let read: BTreeSet<(&str, &str)> = coverage
-            .regions
-            .iter()
-            .filter(|region| region.status == RegionStatus::Ok)
-            .map(|region| (region.account.as_str(), region.region.as_str()))
-            .collect();
+        let of = |wanted: &dyn Fn(&RegionCoverage) -> bool| -> BTreeSet<(&str, &str)> {
+            let regions = coverage.regions.iter().filter(|region| wanted(region));
+            regions
+                .map(|region| (region.account.as_str(), region.region.as_str()))
+                .collect()
+        };
+        let read = of(&|region| region.status == RegionStatus::Ok);
+        // A finding of interfaces is gone only where interfaces were looked at.
+        let seen = of(&|region| region.attached.is_some());
         self.open
             .iter()
             .filter(|(key, before)| {
+                let place = (before.account.as_str(), before.region.as_str());
                 !still.contains(*key)
                     && checks.contains(&before.check.as_str())
                     && (self.compliant_now.contains(*key)
                         || every_group
-                            && read.contains(&(before.account.as_str(), before.region.as_str())))
+                            && read.contains(&place)
+                            && (before.interface.is_none() || seen.contains(&place)))
             })
             .map(|(_, before)| before.clone())
             .collect()

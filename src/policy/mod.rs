@@ -6,6 +6,7 @@
 //! | `side` | whose addresses and which rules a check is judged over |
 //! | `packs` | the checks that ship, as TOML |
 //! | `assess` | from a group's reading to verdicts and findings |
+//! | `together` | the same for interfaces with several groups |
 //! | `remediation` | what may be done about findings |
 //! | `history` | first seen, new, open, reopened, resolved; the last record is an argument |
 //!
@@ -19,8 +20,10 @@ pub mod history;
 pub mod packs;
 pub mod remediation;
 pub mod side;
+pub mod together;
 
 pub use assess::{GroupVerdicts, Policy, assess};
 pub use check::{Check, Kind, MinPublic};
 pub use history::History;
 pub use side::{Audience, Direction};
+pub use together::{Member, Whose, assess_together};

@@ -3,7 +3,7 @@
 
 use super::view::{View, visible};
 use super::{RenderError, Renderer};
-use crate::model::{Artifact, ExposedRun, Finding, RegionStatus, RunRecord};
+use crate::model::{Artifact, Attached, ExposedRun, Finding, GroupId, RegionStatus, RunRecord};
 
 /// Renders both.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) fn guard(text: &str) -> String {
     }
 }
 
-const FINDINGS: [&str; 22] = [
+const FINDINGS: [&str; 27] = [
     "complete",
     "account",
     "region",
@@ -50,6 +50,11 @@ const FINDINGS: [&str; 22] = [
     "held",
     "reason",
     "summary",
+    "interfaces",
+    "reachable",
+    "instances",
+    "interface_ids",
+    "interface_groups",
 ];
 
 /// Sources in one cell: the first few CIDRs; `findings.json` has all.
@@ -196,6 +201,13 @@ fn row(
         };
         format!("{}{tail}", first.join(" "))
     });
+    let attached = |f: fn(&Attached) -> u64| {
+        let counts = finding.attached.as_ref();
+        counts
+            .map(|counts| f(counts).to_string())
+            .unwrap_or_default()
+    };
+    let note = finding.interface.as_ref();
     let of = |f: fn(&ExposedRun) -> &str| run.map(f).unwrap_or_default().to_owned();
     vec![
         complete.to_owned(),
@@ -220,6 +232,18 @@ fn row(
         held.join("; "),
         finding.reason.clone().unwrap_or_default(),
         view.sentence(finding),
+        attached(|a| a.interfaces),
+        attached(|a| a.reachable),
+        attached(|a| a.instances),
+        note.map(|n| n.ids.join(" ")).unwrap_or_default(),
+        note.map(|n| {
+            n.groups
+                .iter()
+                .map(GroupId::as_str)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .unwrap_or_default(),
     ]
 }
 

@@ -33,6 +33,7 @@ impl Renderer for Html {
                     region => f.region.as_str(), group => f.group_id.as_str(), name => visible(&f.group_name),
                     check => f.check.as_str(), account => f.account.as_str(),
                     first_seen => view.local(&f.first_seen),
+                    reach => words.get(&format!("reach.{}", f.reach.as_str())), attached => view.attached(f),
                     sentence => view.sentence(f),
                     exposed => f.exposed.iter().map(|run| context! {
                         what => view.what(run), whom => view.whom(view.about(f), run), share => percent(&run.share),
@@ -64,6 +65,8 @@ impl Renderer for Html {
                     listed => r.groups_listed, read => r.groups_read, vanished => r.groups_vanished,
                     rules_listed => r.rules_listed, rules_read => r.rules_read, requests => r.requests,
                     error => r.error.as_ref().map(|e| format!("{} {} {}: {}", e.action, e.code, e.request_id, visible(&e.message))),
+                    expected => view.expected(r),
+                    unused => r.attached.as_ref().and_then(|seen| seen.unused),
                     warnings => r.warnings.iter().map(|w| visible(w)).collect::<Vec<_>>(),
                 }
             })

@@ -56,6 +56,7 @@ struct Line {
     color: &'static str,
     verdict: String,
     state: String,
+    reach: String,
     group: String,
     name: String,
     region: String,
@@ -290,13 +291,15 @@ fn line(view: &View<'_>, finding: &Finding) -> Line {
         },
         verdict: words.get(&format!("verdict.{}", finding.verdict.as_str())),
         state: words.get(&format!("state.{}", finding.state.as_str())),
+        reach: words.get(&format!("reach.{}", finding.reach.as_str())),
         group: finding.group_id.as_str().to_owned(),
         name: visible(&finding.group_name),
         region: finding.region.as_str().to_owned(),
         sentence: view.sentence(finding),
         explain: format!(
             "sgwarden explain {} --region {}",
-            finding.group_id, finding.region
+            view.explainable(finding),
+            finding.region
         ),
     }
 }

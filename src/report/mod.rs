@@ -5,8 +5,9 @@
 //! | --- | --- |
 //! | `view` | what several of them say |
 //! | `about` | what a finding is about, by its check |
+//! | `attached` | the same about interfaces, unused groups and a second source |
 //! | `csv` | `findings.csv`, `changes.csv` |
-//! | `xlsx` | `report.xlsx`; its styles in `xlsx/` |
+//! | `xlsx` | `report.xlsx`; its styles and some sheets in `xlsx/` |
 //! | `html` | `report.html` |
 //! | `json` | `report.json` |
 //! | `letter` | the mail's subject, text and HTML |
@@ -18,6 +19,7 @@
 //! `tests/golden/`.
 
 pub mod about;
+mod attached;
 mod csv;
 mod html;
 mod json;

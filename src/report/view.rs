@@ -285,6 +285,10 @@ impl<'r> View<'r> {
 
     /// A finding in a sentence or a few: one for each distinct exposure, the rules once.
     pub fn sentence(&self, finding: &Finding) -> String {
+        self.with_interfaces(finding, self.own_sentence(finding))
+    }
+
+    fn own_sentence(&self, finding: &Finding) -> String {
         let about = self.about(finding);
         let rules = self.rules(finding);
         let reason = finding.reason.as_deref().map(visible).unwrap_or_default();
@@ -360,7 +364,10 @@ impl<'r> View<'r> {
             by.push_str(&format!(" + {more} more"));
         }
         let open = if about.egress { "may go out" } else { "open" };
-        format!("{what} {open} to {whom}: {by}")
+        match self.interfaces(finding).as_str() {
+            "" => format!("{what} {open} to {whom}: {by}"),
+            interfaces => format!("{what} of {interfaces} {open} to {whom}: {by}"),
+        }
     }
 
     /// What is open, and to whom, over all runs of the finding.
@@ -489,8 +496,8 @@ impl<'r> View<'r> {
             self.words.get("note.unseen_nat"),
             self.words.get("note.unseen_identity"),
             self.words.get("note.unseen_egress"),
-            self.words.get("note.unseen_reach"),
         ];
+        out.extend(self.unseen_beside());
         let scope = &self.record.header.scope;
         let left: Vec<String> = scope
             .exclude_regions

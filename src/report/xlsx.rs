@@ -2,6 +2,7 @@
 //! bytes, so the file's own dates are the run's.
 
 mod styles;
+mod unused;
 
 use super::csv::{rule_text, traffic_text};
 use super::view::{View, percent, visible};
@@ -126,6 +127,7 @@ fn workbook(view: &View<'_>) -> Result<Vec<u8>, XlsxError> {
     }
     changes(view, &styles, book.add_worksheet())?;
     coverage(view, &styles, book.add_worksheet())?;
+    unused::sheet(view, &styles, &mut book)?;
     book.save_to_buffer()
 }
 
@@ -464,6 +466,7 @@ fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         ("label.reach", 13.0),
         ("label.vpc", 24.0),
         ("label.account", 19.0),
+        ("label.attached", 24.0),
     ];
     let mut s = table(view, styles, sheet, "Findings", &columns)?;
     let printed = 7;
@@ -514,6 +517,7 @@ fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         s.text(11, &key("reach", finding.reach.as_str()), &styles.text)?;
         s.text(12, &vpc, &styles.text)?;
         s.text(13, finding.account.as_str(), &styles.text)?;
+        s.text(14, &view.attached(finding), &styles.text)?;
         let tall = lines(&sentence, 72).max(f64::from(u32::try_from(what.len()).unwrap_or(1)));
         s.sheet
             .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
@@ -570,7 +574,10 @@ fn rules(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), 
             }
             let cells = [
                 finding.region.as_str().to_owned(),
-                finding.group_id.as_str().to_owned(),
+                rule.group_id
+                    .as_ref()
+                    .unwrap_or(&finding.group_id)
+                    .to_string(),
                 finding.group_name.clone(),
                 finding.check.clone(),
                 rule.rule_id.clone(),
@@ -766,6 +773,9 @@ fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         ("label.requests", 11.0),
         ("label.error", 60.0),
         ("label.warnings", 60.0),
+        ("label.interfaces", 12.0),
+        ("label.instances", 12.0),
+        ("label.expected", 40.0),
     ];
     let mut s = table(view, styles, sheet, "Coverage", &columns)?;
     let printed = 11;
@@ -798,7 +808,21 @@ fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         s.text(10, &error, &styles.text)?;
         let warnings = region.warnings.join("\n");
         s.text(11, &warnings, &styles.text)?;
-        let tall = lines(&error, 60).max(region.warnings.iter().map(|w| lines(w, 60)).sum());
+        let seen = region.attached.as_ref();
+        for (column, n) in [
+            (12, seen.map(|seen| seen.interfaces)),
+            (13, seen.and_then(|seen| seen.instances)),
+        ] {
+            match n {
+                Some(n) => s.number(column, n, &styles.number)?,
+                None => s.text(column, &words.get("reach.unknown"), &styles.text)?,
+            }
+        }
+        let expected = view.expected(region);
+        s.text(14, &expected, &styles.text)?;
+        let tall = lines(&error, 60)
+            .max(lines(&expected, 40))
+            .max(region.warnings.iter().map(|w| lines(w, 60)).sum());
         s.sheet
             .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
         s.next();

@@ -29,6 +29,7 @@
 //! | `permissions-missing`, `permissions-null` | a reading without its rules |
 //! | `repeat-token` | every page says to go on at itself |
 //! | `group-twice`, `group-twice-differing` | a group is listed again at the end, the same or with another RuleCount |
+//! | `unlisted` | the group is left out of every listing, as by a RAM policy that names ids; it still answers |
 //! | `vanish` | the group is deleted as it is read |
 //! | `rule-twice` | a rule comes twice in a reading, with another Priority |
 //! | `prefix-list-unreadable` | entries of a prefix list are refused with Forbidden.RAM |
@@ -90,6 +91,8 @@ pub enum Kind {
         /// The second time with another RuleCount.
         differing: bool,
     },
+    /// The group is left out of every listing.
+    Unlisted,
     /// The group is deleted when it is read.
     Vanish,
     /// A rule id comes twice, with differing content.
@@ -300,12 +303,13 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
         "repeat-token" => Kind::RepeatToken,
         "group-twice" => Kind::GroupTwice { differing: false },
         "group-twice-differing" => Kind::GroupTwice { differing: true },
+        "unlisted" => Kind::Unlisted,
         "vanish" => Kind::Vanish,
         "rule-twice" => Kind::RuleTwice,
         "prefix-list-unreadable" => Kind::PrefixListUnreadable,
         _ => {
             return Err(format!(
-                "`{name}` is not a kind; there are an error code, after:CODE, delay:MS, hang, drop-before, drop-after, http-502, throttle, truncate, stale:N, stale:MSms, revoke-nothing, revoke-partial, re-add, short-page, permissions-missing, permissions-null, repeat-token, group-twice, group-twice-differing, vanish, rule-twice, prefix-list-unreadable"
+                "`{name}` is not a kind; there are an error code, after:CODE, delay:MS, hang, drop-before, drop-after, http-502, throttle, truncate, stale:N, stale:MSms, revoke-nothing, revoke-partial, re-add, short-page, permissions-missing, permissions-null, repeat-token, group-twice, group-twice-differing, unlisted, vanish, rule-twice, prefix-list-unreadable"
             ));
         }
     };
@@ -369,6 +373,22 @@ impl FaultSet {
 
     pub(super) fn clear(&mut self) {
         self.set.clear();
+    }
+
+    /// The ids of all faults of a kind that are set for such calls; they are not counted.
+    pub(super) fn ids(&self, aim: Aim<'_>, kind: &Kind) -> Vec<String> {
+        let same = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|w| w == is);
+        self.set
+            .iter()
+            .map(|(fault, _, _)| fault)
+            .filter(|fault| {
+                fault.kind == *kind
+                    && (fault.action == "*" || fault.action == aim.action)
+                    && same(&fault.account, aim.account)
+                    && same(&fault.region, aim.region)
+            })
+            .filter_map(|fault| fault.id.clone())
+            .collect()
     }
 
     /// The first fault of a wanted kind that strikes this call now, counted.

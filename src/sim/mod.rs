@@ -39,4 +39,4 @@ pub use faults::{Fault, Kind};
 pub use rule::{PortEntry, PortList, PrefixEntry, PrefixList, Priority, Rule, Tag};
 pub use seed::SeedOptions;
 pub use server::{Cloud, Keys, Options, Throttle};
-pub use world::{AccessKey, Account, Group, Region, Role, Session, User, World};
+pub use world::{AccessKey, Account, Discovery, Group, Region, Role, Session, User, World};

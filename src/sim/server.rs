@@ -523,6 +523,7 @@ fn carry_out(
         request_id,
         now,
         strict: inner.options.strict,
+        host: incoming.header("host").unwrap_or_default(),
     };
     actions::admit(&call, state, v3)?;
     if let Some(throttle) = inner.options.throttle

@@ -238,6 +238,16 @@ impl Region {
         known
     }
 
+    /// How many groups there are.
+    pub(super) fn count(&self) -> usize {
+        let seeded = self.seeded.as_ref().map_or(0, |s| s.count);
+        let generated = usize::try_from(seeded).unwrap_or(usize::MAX);
+        let stored = self.groups.keys().filter(|id| !self.is_seeded(id)).count();
+        generated
+            .saturating_sub(self.gone.len())
+            .saturating_add(stored)
+    }
+
     /// Ids of all groups, in the order of the listing.
     pub fn group_ids(&self) -> Vec<String> {
         let mut ids = Vec::new();
@@ -381,6 +391,31 @@ fn hour() -> i64 {
     3600
 }
 
+/// What Cloud Config knows of an account's groups: all of them, but for what stands here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Discovery {
+    /// Whether the account has Cloud Config.
+    #[serde(default = "yes")]
+    pub set_up: bool,
+    /// By region, ids of groups that are gone and that it still calls existing.
+    #[serde(default)]
+    pub lags: BTreeMap<String, Vec<String>>,
+    /// Ids of groups that it has not seen yet.
+    #[serde(default)]
+    pub behind: BTreeSet<String>,
+}
+
+impl Default for Discovery {
+    fn default() -> Discovery {
+        Discovery {
+            set_up: true,
+            lags: BTreeMap::new(),
+            behind: BTreeSet::new(),
+        }
+    }
+}
+
 /// An account.
 #[derive(Debug, Clone, Default)]
 pub struct Account {
@@ -394,6 +429,8 @@ pub struct Account {
     pub roles: Vec<Role>,
     /// Regions by id.
     pub regions: BTreeMap<String, Region>,
+    /// What Cloud Config knows.
+    pub config: Discovery,
 }
 
 /// A session made by AssumeRole.
@@ -428,6 +465,8 @@ pub struct World {
     pub faults: Vec<Fault>,
     /// Whether two rules that differ only in Priority are two (true), or the second is a silent no-op.
     pub priority_is_identity: bool,
+    /// Whether this is the international site, where Cloud Config has another host.
+    pub international: bool,
     /// Rules asked for evaluation by StartConfigRuleEvaluation, in order.
     pub evaluations: Vec<String>,
     pub(super) next_id: u64,
@@ -441,6 +480,7 @@ impl Default for World {
             directory: None,
             faults: Vec::new(),
             priority_is_identity: true,
+            international: false,
             evaluations: Vec::new(),
             next_id: 1,
         }
@@ -474,6 +514,7 @@ impl World {
                     .iter()
                     .map(|r| ((*r).to_owned(), Region::new(r)))
                     .collect(),
+                config: Discovery::default(),
             },
         );
         world

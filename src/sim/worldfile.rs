@@ -9,6 +9,7 @@
 //!                "keys": [{"id": "LTAI-sim", "secret": "not-a-secret", "active": true}]}],
 //!     "roles": [{"name": "SgwardenAudit", "trust": ["1000000000000001"], "external_id": null,
 //!                "max_session": 3600, "allow": ["*"], "deny": []}],
+//!     "config": {"set_up": true, "lags": {"cn-hangzhou": ["sg-gone"]}, "behind": ["sg-1"]},
 //!     "regions": [{
 //!       "id": "cn-hangzhou", "status": "available", "local_name": "华东1（杭州）", "rule_quota": 200,
 //!       "groups": [{
@@ -23,6 +24,7 @@
 //!   }],
 //!   "directory": "1234567890123456",
 //!   "priority_is_identity": true,
+//!   "international": false,
 //!   "faults": ["DescribeSecurityGroups@cn-shanghai=Forbidden.RAM"]
 //! }
 //! ```
@@ -34,7 +36,8 @@
 //! fields in answers only, whatever they are: `{"Priority": null}`) and `Absent` (fields left out of
 //! answers). `RuleCount` of a group overrides the true number in the listing. An account without
 //! `users` gets one, `auditor`, that may do everything, with the key `LTAI-sim-ACCOUNT` and the
-//! secret `sim-secret-of-ACCOUNT`. Unknown keys are errors.
+//! secret `sim-secret-of-ACCOUNT`. Cloud Config (`config`) knows every group beside those it lags
+//! behind, and still has those it `lags` about. Unknown keys are errors.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +46,7 @@ use serde_json::{Map, Value};
 
 use super::faults::Fault;
 use super::rule::{PortList, PrefixList};
-use super::world::{Account, Group, Region, Role, User, World};
+use super::world::{Account, Discovery, Group, Region, Role, User, World};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +56,8 @@ struct FileWorld {
     directory: Option<String>,
     #[serde(default = "yes")]
     priority_is_identity: bool,
+    #[serde(default)]
+    international: bool,
     #[serde(default)]
     faults: Vec<String>,
 }
@@ -71,6 +76,8 @@ struct FileAccount {
     users: Vec<User>,
     #[serde(default)]
     roles: Vec<Role>,
+    #[serde(default)]
+    config: Discovery,
     #[serde(default)]
     regions: Vec<FileRegion>,
 }
@@ -116,6 +123,7 @@ impl World {
         let mut world = World {
             directory: file.directory,
             priority_is_identity: file.priority_is_identity,
+            international: file.international,
             ..World::default()
         };
         for fault in &file.faults {
@@ -142,6 +150,7 @@ fn add_account(world: &mut World, file: FileAccount) -> Result<(), String> {
         name: file.name.unwrap_or_else(|| id.clone()),
         roles: file.roles,
         users: file.users,
+        config: file.config,
         ..World::single(&id, &[])
             .accounts
             .into_values()

@@ -61,6 +61,7 @@ async fn run(server: &Responder, change: impl FnOnce(&mut Request)) -> Seen {
             }
             Collected::Excluded { group, .. } => seen.excluded.push(group),
             Collected::Conflict { group, .. } => seen.conflicts.push(group.id),
+            Collected::Attached { .. } | Collected::Unnamed(_) => panic!("not asked for"),
             Collected::Region(coverage) => seen.regions.push(coverage),
         }
     }

@@ -116,6 +116,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
             schema: Coverage::SCHEMA.to_owned(),
             regions,
             excluded_groups: Vec::new(),
+            unnamed_regions: Vec::new(),
         },
         changes: Vec::new(),
         held: Vec::new(),

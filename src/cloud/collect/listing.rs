@@ -39,7 +39,7 @@ pub(super) enum Item {
 
 /// What is kept of a group that was listed.
 #[derive(Clone, Copy)]
-struct Seen {
+pub(super) struct Seen {
     content: u64,
     meant: bool,
 }
@@ -77,7 +77,11 @@ impl Listing {
 
     /// The next page's items; `None` after the last.
     pub(super) async fn next(&mut self) -> Option<Vec<Item>> {
-        let filter = self.filters.front()?.clone();
+        let Some(filter) = self.filters.front().cloned() else {
+            // Ended: what was listed is wanted for comparison.
+            *pacing::locked(&self.region.listed) = std::mem::take(&mut self.seen);
+            return None;
+        };
         let mut params = BTreeMap::from([("MaxResults".to_owned(), "100".to_owned())]);
         if let Some(ids) = filter {
             params.insert("SecurityGroupIds".to_owned(), ids);
@@ -225,7 +229,7 @@ pub(super) async fn one(
 }
 
 /// 128 bits of SHA-256 over the parts, each with its length: 2^64 groups would be needed for a chance collision.
-fn digest(parts: &[&str]) -> u128 {
+pub(super) fn digest(parts: &[&str]) -> u128 {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());

@@ -1,9 +1,8 @@
 //! One group by id, read as a collection reads it: before and after a change.
 
 use super::group::{End, read};
-use super::lists::ListCache;
+use super::listing;
 use super::region::Region;
-use super::{Request, Shared, listing};
 use crate::cloud::Client;
 use crate::model::{AccountId, CallError, GroupId, GroupReading, RawAnswer, RegionId};
 use std::sync::Arc;
@@ -28,17 +27,7 @@ pub async fn read_group(
     region: &RegionId,
     id: &GroupId,
 ) -> Result<Option<GroupReading>, Unread> {
-    let region = Region {
-        shared: Arc::new(Shared {
-            client: Arc::clone(client),
-            request: Request::everything(account.clone()),
-            found: std::sync::Mutex::default(),
-            failed: std::sync::atomic::AtomicBool::new(false),
-        }),
-        id: region.clone(),
-        host: None,
-        lists: ListCache::default(),
-    };
+    let region = Region::alone(client, account, region);
     let mut answers = Vec::new();
     let group = match listing::one(&region, id.as_str(), &mut answers).await {
         Ok(Some(group)) => group,

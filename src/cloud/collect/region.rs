@@ -1,19 +1,22 @@
 //! One region: the listing ahead, the groups behind it in its order, the coverage at the end.
 
 use super::group::{self, End, Reading};
-use super::listing::{Item, Listing};
+use super::listing::{Item, Listing, Seen};
 use super::lists::ListCache;
-use super::{Collected, Gone, Out, Shared, Target};
+use super::{Collected, Gone, Out, Request, Shared, Target, attached, expected};
 use crate::cloud::call::{self, Effect};
 use crate::cloud::endpoint::Service;
-use crate::cloud::{Answer, CallFailure, wire};
-use crate::model::{CallError, GroupReading, RegionCoverage, RegionId, RegionStatus};
+use crate::cloud::{Answer, CallFailure, Client, pacing, wire};
+use crate::model::{
+    AccountId, Attachments, CallError, GroupReading, RegionCoverage, RegionId, RegionStatus,
+};
 use bytes::Bytes;
+use chrono::Utc;
 use futures_util::{StreamExt, stream};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 /// Warnings of one region that are written out; a broken service could give one per group.
 const WARNINGS: usize = 100;
@@ -24,9 +27,25 @@ pub(super) struct Region {
     pub(super) id: RegionId,
     pub(super) host: Option<String>,
     pub(super) lists: ListCache,
+    /// What was listed, once the listing has ended.
+    pub(super) listed: Mutex<HashMap<u128, Seen>>,
 }
 
 impl Region {
+    /// A region for reading single things, at its usual host.
+    pub(super) fn alone(client: &Arc<Client>, account: &AccountId, region: &RegionId) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(
+                Arc::clone(client),
+                Request::everything(account.clone()),
+            )),
+            id: region.clone(),
+            host: None,
+            lists: ListCache::default(),
+            listed: Mutex::default(),
+        }
+    }
+
     /// A read of ECS in this region.
     pub(super) async fn read<T>(
         &self,
@@ -63,16 +82,25 @@ pub(super) async fn scan(shared: Arc<Shared>, target: Target, out: Out) -> Resul
         id: target.region.clone(),
         host: target.host,
         lists: ListCache::default(),
+        listed: Mutex::default(),
     });
     let mut tally = Tally {
         coverage: RegionCoverage::new(account.clone(), target.region.clone()),
         odd: BTreeSet::new(),
         unread: BTreeSet::new(),
         more_warnings: 0,
+        listing_failed: false,
     };
     for warning in target.warnings {
         tally.warn(warning);
     }
+    let attachments = if shared.request.attached {
+        look_at_attached(&region, &mut tally, &out).await?
+    } else {
+        None
+    };
+    let ahead = shared.client.clock_offset().unwrap_or(0);
+    let began = Utc::now().timestamp().saturating_sub(ahead);
     let listing = Listing::new(Arc::clone(&region));
     let steps = stream::unfold(listing, |mut listing| async move {
         let items = listing.next().await?;
@@ -96,12 +124,87 @@ pub(super) async fn scan(shared: Arc<Shared>, target: Target, out: Out) -> Resul
             Step::Read(reading) => read(reading, &mut tally, &out).await?,
         }
     }
+    if shared.request.expected {
+        let began_ms = began.saturating_mul(1000);
+        compare(&region, &mut tally, &out, attachments.as_deref(), began_ms).await?;
+    }
     let now = shared.client.requests(&account, target.region.as_str());
     let coverage = tally.finish(now.saturating_sub(before));
     if coverage.status == RegionStatus::Failed {
         shared.failed.store(true, Ordering::Relaxed);
     }
     out.send(Collected::Region(coverage)).await?;
+    Ok(())
+}
+
+/// Optional: where the permission is missing the reports say "not looked at".
+async fn look_at_attached(
+    region: &Region,
+    tally: &mut Tally,
+    out: &Out,
+) -> Result<Option<Arc<Attachments>>, Gone> {
+    let (attachments, problem) = attached::read(region, out).await?;
+    if let Some(error) = problem {
+        let id = match error.request_id.as_str() {
+            "" => String::new(),
+            id => format!(" (request id {id})"),
+        };
+        tally.warn(format!(
+            "what uses the groups could not be looked at in full: {}: {}{id}: {}",
+            error.action, error.code, error.message
+        ));
+    }
+    let attachments = attachments.map(Arc::new);
+    if let Some(attachments) = &attachments {
+        out.send(Collected::Attached {
+            account: region.shared.request.account.clone(),
+            region: region.id.clone(),
+            attachments: Arc::clone(attachments),
+        })
+        .await?;
+    }
+    Ok(attachments)
+}
+
+/// Holds what was listed against what interfaces name and Cloud Config lists, where the listing is
+/// meant to be whole.
+async fn compare(
+    region: &Region,
+    tally: &mut Tally,
+    out: &Out,
+    attachments: Option<&Attachments>,
+    began_ms: i64,
+) -> Result<(), Gone> {
+    let listed = std::mem::take(&mut *pacing::locked(&region.listed));
+    let note = &mut tally.coverage.expected_note;
+    if region.shared.request.groups.is_some() {
+        "the scope names groups by id".clone_into(note);
+        return Ok(());
+    }
+    if tally.listing_failed {
+        "the listing did not come to its end".clone_into(note);
+        return Ok(());
+    }
+    let mut short = Vec::new();
+    if let Some(attachments) = attachments {
+        let found = expected::by_interfaces(region, out, &listed, attachments).await?;
+        found.warning.into_iter().for_each(|text| tally.warn(text));
+        short.extend(found.short);
+    }
+    match expected::compare(region, out, listed, began_ms).await? {
+        expected::Outcome::Compared(expected, problem) => {
+            tally.coverage.expected = Some(expected);
+            short.extend(problem);
+        }
+        expected::Outcome::NotAsked(why) => tally.coverage.expected_note = why,
+    }
+    for error in short {
+        // The coverage has one error, and every group is to be named.
+        if tally.coverage.error.is_some() {
+            tally.warn(error.message.clone());
+        }
+        tally.fail(error);
+    }
     Ok(())
 }
 
@@ -141,6 +244,7 @@ async fn listed(region: &Region, item: Item, tally: &mut Tally, out: &Out) -> Re
             }
         }
         Item::Failed(error, answers) => {
+            tally.listing_failed = true;
             tally.fail(error);
             Collected::Answers(answers)
         }
@@ -193,6 +297,8 @@ struct Tally {
     /// Groups that were not read in full, or vanished: as many as are reported so.
     unread: BTreeSet<String>,
     more_warnings: u64,
+    /// The listing ended before its end.
+    listing_failed: bool,
 }
 
 impl Tally {

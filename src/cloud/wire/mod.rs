@@ -3,8 +3,15 @@
 //!
 //! To add an action, add a function here and its sample to the fixtures.
 
+mod attached;
+mod discovered;
 mod object;
 mod rule;
+
+pub use attached::{
+    Instance, InstancesPage, Interface, InterfacesPage, instances_page, interfaces_page,
+};
+pub use discovered::{Discovered, DiscoveredPage, SECURITY_GROUP, discovered_page};
 
 pub(crate) use object::Object;
 

@@ -55,11 +55,14 @@ struct Filter<'a> {
     managed: Option<bool>,
     resource_group: Option<&'a str>,
     tags: Vec<(&'a str, Option<&'a str>)>,
+    /// Ids that the caller may not see.
+    unlisted: Vec<String>,
 }
 
 impl Filter<'_> {
     fn fits(&self, group: &Group) -> bool {
-        self.name.is_none_or(|n| n == group.security_group_name)
+        !self.unlisted.contains(&group.security_group_id)
+            && self.name.is_none_or(|n| n == group.security_group_name)
             && self.vpc.is_none_or(|v| v == group.vpc_id)
             && self.classic.is_none_or(|c| c == group.is_classic())
             && self.kind.is_none_or(|k| k == group.security_group_type)
@@ -76,7 +79,7 @@ impl Filter<'_> {
     }
 }
 
-fn filter<'a>(call: &Call<'a>) -> Result<Filter<'a>, Failure> {
+fn filter<'a>(call: &Call<'a>, state: &State) -> Result<Filter<'a>, Failure> {
     let invalid = |name: &str, value: &str| {
         Failure::bad(
             &format!("InvalidParameter.{name}"),
@@ -109,6 +112,7 @@ fn filter<'a>(call: &Call<'a>) -> Result<Filter<'a>, Failure> {
         managed,
         resource_group: call.get("ResourceGroupId"),
         tags: call.tags(),
+        unlisted: state.faults.ids(call.aim(), &Kind::Unlisted),
     })
 }
 
@@ -165,7 +169,7 @@ pub(super) fn describe_groups(call: &Call<'_>, state: &mut State) -> Result<Stri
         ));
     }
     let max = call.max_results(1, 100, 10, false)?;
-    let filter = filter(call)?;
+    let filter = filter(call, state)?;
     let ids = wanted_ids(call)?;
     let region = call.region(state)?;
     let start = match call.place(LISTING_TOKEN)? {

@@ -85,9 +85,17 @@ pub(super) fn describe_instances(call: &Call<'_>, state: &mut State) -> Result<S
 pub(super) fn describe_interfaces(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
     let max = call.max_results(10, 500, 10, true)?;
     let ids = call.list("NetworkInterfaceId");
-    let region = call.region(state)?;
     let group = call.get("SecurityGroupId");
     let kind = call.get("Type");
+    if let Some(kind) = kind
+        && !["Primary", "Secondary"].contains(&kind)
+    {
+        return Err(Failure::bad(
+            "InvalidParameter.Type",
+            format!("The specified Type {kind} is not valid."),
+        ));
+    }
+    let region = call.region(state)?;
     let found: Vec<_> = region
         .interfaces
         .iter()

@@ -7,12 +7,14 @@
 //! | `change` | Revoke, Authorize, Modify, both directions; TagResources |
 //! | `validate` | what AuthorizeSecurityGroup demands of a rule |
 //! | `machines` | DescribeInstances, DescribeNetworkInterfaces |
-//! | `identity` | STS, the resource directory, Cloud Config |
+//! | `config` | ListDiscoveredResources |
+//! | `identity` | STS, the resource directory, StartConfigRuleEvaluation |
 //!
 //! Parameters are those of the reference; in strict mode any other is refused, so that a mistake of
 //! the client shows where the real service would silently ignore it.
 
 mod change;
+mod config;
 mod groups;
 mod identity;
 mod lists;
@@ -316,6 +318,21 @@ static SPECS: &[Spec] = &[
         &["ConfigRuleId", "CompliancePackId", "RevertEvaluation"],
         identity::start_evaluation,
     ),
+    other(
+        "ListDiscoveredResources",
+        "Config",
+        "2020-09-07",
+        "config",
+        &[
+            "MaxResults",
+            "NextToken",
+            "Regions",
+            "ResourceTypes",
+            "ResourceDeleted",
+            "ResourceId",
+        ],
+        config::list_discovered,
+    ),
 ];
 
 /// Whether an action is simulated.
@@ -357,6 +374,8 @@ pub(super) struct Call<'a> {
     pub(super) request_id: &'a str,
     pub(super) now: DateTime<Utc>,
     pub(super) strict: bool,
+    /// The host that was called.
+    pub(super) host: &'a str,
 }
 
 impl<'a> Call<'a> {
@@ -593,6 +612,9 @@ fn check_params(call: &Call<'_>, v3: bool) -> Result<(), Failure> {
 
 /// Parameters, region and permission, in this order.
 pub(super) fn admit(call: &Call<'_>, state: &State, v3: bool) -> Result<(), Failure> {
+    if call.spec.product == "Config" {
+        config::at_its_host(&state.world, call.host)?;
+    }
     if call.strict {
         check_params(call, v3)?;
     }

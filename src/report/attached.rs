@@ -1,0 +1,147 @@
+//! What the reports say of interfaces, of groups that nothing uses, and of a second source.
+
+use super::view::{View, visible};
+use crate::model::{Finding, RegionCoverage, RegionStatus};
+
+/// Names in a sentence; coverage.json has all.
+const MOST: usize = 12;
+
+impl View<'_> {
+    /// What is behind a finding, in numbers; empty where it was not looked at.
+    pub fn attached(&self, finding: &Finding) -> String {
+        let Some(attached) = &finding.attached else {
+            return String::new();
+        };
+        self.words.say(
+            "attached.text",
+            &[
+                ("interfaces", &attached.interfaces.to_string()),
+                ("reachable", &attached.reachable.to_string()),
+                ("instances", &attached.instances.to_string()),
+            ],
+        )
+    }
+
+    /// A finding's sentence; where it is the interfaces', they are named first.
+    pub(super) fn with_interfaces(&self, finding: &Finding, sentence: String) -> String {
+        let Some(note) = &finding.interface else {
+            return sentence;
+        };
+        let groups: Vec<&str> = note.groups.iter().map(|group| group.as_str()).collect();
+        self.words.say(
+            "sentence.interface",
+            &[
+                ("interfaces", &self.interfaces(finding)),
+                ("groups", &groups.join(" + ")),
+                ("sentence", &sentence),
+            ],
+        )
+    }
+
+    /// `eni-1 and 3 more`; empty for a finding of a group.
+    pub fn interfaces(&self, finding: &Finding) -> String {
+        let Some(note) = &finding.interface else {
+            return String::new();
+        };
+        let first = note.ids.first().map(|id| visible(id)).unwrap_or_default();
+        match note.count.saturating_sub(1) {
+            0 => first,
+            n => self.words.say(
+                "sentence.and_more",
+                &[("first", &first), ("n", &n.to_string())],
+            ),
+        }
+    }
+
+    /// What a person gives to `explain`.
+    pub fn explainable<'f>(&self, finding: &'f Finding) -> &'f str {
+        finding
+            .interface
+            .as_ref()
+            .and_then(|note| note.ids.first())
+            .map_or(finding.group_id.as_str(), String::as_str)
+    }
+
+    /// What was and was not looked at beside the rules.
+    pub(super) fn unseen_beside(&self) -> Vec<String> {
+        let coverage = &self.record.coverage;
+        let mut out = vec![self.words.get("note.unseen_ipv6")];
+        let read = || {
+            let regions = coverage.regions.iter();
+            regions.filter(|region| region.status != RegionStatus::Skipped)
+        };
+        let dark = |region: &&RegionCoverage| {
+            let seen = region.attached.as_ref();
+            seen.is_none_or(|seen| seen.instances.is_none())
+        };
+        if read().any(|region| dark(&region)) {
+            let list = self.places(read().filter(dark));
+            out.push(self.words.say("note.unseen_reach", &[("list", &list)]));
+        }
+        let alone = |region: &&RegionCoverage| region.expected.is_none();
+        if read().any(|region| alone(&region)) {
+            let why = read()
+                .filter(alone)
+                .map(|region| region.expected_note.as_str())
+                .find(|note| !note.is_empty())
+                .unwrap_or_default();
+            let list = self.places(read().filter(alone));
+            let key = if why.is_empty() {
+                "note.unseen_expected"
+            } else {
+                "note.unseen_expected_why"
+            };
+            out.push(
+                self.words
+                    .say(key, &[("list", &list), ("why", &visible(why))]),
+            );
+        }
+        for unnamed in &coverage.unnamed_regions {
+            let list = self.cut(unnamed.regions.iter().map(|region| region.as_str()));
+            out.push(self.words.say(
+                "note.unnamed_regions",
+                &[
+                    ("account", unnamed.account.as_str()),
+                    ("list", &list),
+                    ("date", &unnamed.list),
+                ],
+            ));
+        }
+        out
+    }
+
+    /// What Cloud Config says of a region against ours, in a cell.
+    pub(super) fn expected(&self, region: &RegionCoverage) -> String {
+        match &region.expected {
+            None => visible(&region.expected_note),
+            Some(expected) => self.words.say(
+                "attached.expected",
+                &[
+                    ("n", &expected.count.to_string()),
+                    ("missing", &expected.missing.to_string()),
+                    ("surplus", &expected.surplus.to_string()),
+                ],
+            ),
+        }
+    }
+
+    fn places<'c>(&self, regions: impl Iterator<Item = &'c RegionCoverage>) -> String {
+        self.cut(regions.map(|region| region.region.as_str()))
+    }
+
+    /// The first names of a list, and how many more there are.
+    fn cut<'c>(&self, names: impl Iterator<Item = &'c str>) -> String {
+        let mut all: Vec<&str> = names.collect();
+        all.dedup();
+        let more = all.len().saturating_sub(MOST);
+        all.truncate(MOST);
+        let list = all.join(&self.words.get("count.list"));
+        if more == 0 {
+            return list;
+        }
+        self.words.say(
+            "sentence.and_more",
+            &[("first", &list), ("n", &more.to_string())],
+        )
+    }
+}
