@@ -5,7 +5,7 @@ use crate::model::{
     AccountId, AttachedCoverage, Attachments, Finding, GroupId, GroupReading, RegionCoverage,
     RegionId, UnusedGroup, subject_of,
 };
-use crate::policy::{History, Member, Policy, Whose, assess_together};
+use crate::policy::{History, Member, Policy, Whose, assess_together, together};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -150,7 +150,7 @@ impl Places {
                 attached,
             };
             let found = assess_together(policy, &members, &whose);
-            for check in &policy.checks {
+            for check in together::judged(policy) {
                 if !found.iter().any(|finding| finding.check == check.id) {
                     let subject = subject_of(groups);
                     history.saw_compliant(account.as_str(), region.as_str(), &subject, &check.id);

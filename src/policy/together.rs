@@ -3,16 +3,18 @@
 
 use super::assess::{Policy, exposed_run, finding_rule, reason_of};
 use super::check::Check;
+use super::side::{Direction, Side};
 use crate::exposure::set::PortSet;
-use crate::exposure::{Certainty, GroupRules, ReadRule, Run, contributions};
+use crate::exposure::{Certainty, GroupRules, Internet, ReadRule, Run, contributions};
 use crate::model::{
     Attached, Family, Finding, FindingRule, FindingState, GroupId, GroupReading, InterfaceNote,
-    Lists, Reach, Rule, SecurityGroup, Verdict,
+    Lists, Reach, Rule, SecurityGroup, Tag, Verdict,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What stays of a group until every group of its region is read: the rules that could decide an
-/// internet packet of a check, which are few.
+/// What stays of a group until every group of its region is read: the rules that could decide a
+/// packet of a check, which are few.
 #[derive(Clone, Debug)]
 pub struct Member {
     group: SecurityGroup,
@@ -30,12 +32,17 @@ impl Member {
             &reading.lists,
             reading.group.is_classic(),
         );
+        let sides: Vec<(&Check, &Internet)> = judged(policy)
+            .map(|check| (check, Side::of(policy, check, &read, None).addresses))
+            .collect();
         let counts = |rule: &&ReadRule<'_>| {
-            let from_internet = Family::ALL.into_iter().any(|family| {
-                let internet = policy.internet.of(family);
-                !rule.source_set(family).intersect(internet).is_empty()
-            });
-            from_internet && policy.checks.iter().any(|check| check.looks_at(rule))
+            sides.iter().any(|(check, addresses)| {
+                let could = |family| {
+                    let counted = addresses.of(family);
+                    !rule.source_set(family).intersect(counted).is_empty()
+                };
+                check.looks_at(rule) && Family::ALL.into_iter().any(could)
+            })
         };
         let kept: Vec<&ReadRule<'_>> = read.rules().iter().filter(counts).collect();
         let may_accept = kept
@@ -106,14 +113,21 @@ pub fn assess_together(policy: &Policy, members: &[&Member], of: &Whose<'_>) -> 
         alone: &alone,
         all: &all,
     };
-    policy
-        .checks
-        .iter()
+    judged(policy)
         .filter_map(|check| {
             let (verdict, runs) = judge.verdict(check, unread)?;
             Some(judge.finding(check, verdict, &runs, of))
         })
         .collect()
+}
+
+/// The checks that are judged over interfaces: those on what comes in. What goes out, and what a
+/// group is, is each group's own.
+pub fn judged(policy: &Policy) -> impl Iterator<Item = &Check> {
+    policy
+        .checks
+        .iter()
+        .filter(|check| check.direction == Direction::Ingress && !check.kind.is_property())
 }
 
 /// Whose interfaces they are.
@@ -141,12 +155,16 @@ struct Judge<'m, 'a> {
 }
 
 impl Judge<'_, '_> {
+    fn addresses(&self, check: &Check) -> &Internet {
+        Side::of(self.policy, check, self.all, None).addresses
+    }
+
     fn verdict(&self, check: &Check, unread: bool) -> Option<(Verdict, Vec<Run>)> {
-        let internet = &self.policy.internet;
-        let together = |certainty| check.exposed(self.all, certainty, internet);
+        let addresses = self.addresses(check);
+        let together = |certainty| check.exposed(self.all, certainty, addresses);
         let by_one = |certainty| -> Vec<Run> {
             let each = self.alone.iter();
-            each.flat_map(|group| check.exposed(group, certainty, internet))
+            each.flat_map(|group| check.exposed(group, certainty, addresses))
                 .collect()
         };
         if unread {
@@ -177,7 +195,7 @@ impl Judge<'_, '_> {
     fn finding(&self, check: &Check, verdict: Verdict, runs: &[Run], of: &Whose<'_>) -> Finding {
         let certain = verdict != Verdict::Undetermined;
         let mut rules: Vec<FindingRule> = Vec::new();
-        for part in contributions(self.all, &self.policy.internet, runs) {
+        for part in contributions(self.all, self.addresses(check), runs) {
             let reach = part.reach().to_string();
             rules.push(self.owned(finding_rule(part.rule, reach), part.rule));
         }
@@ -202,12 +220,19 @@ impl Judge<'_, '_> {
             (false, true) => Some(reason_of(&rules)),
         };
         let first = self.members.first();
+        // Whoever owns one of the groups is to be told.
+        let tags: BTreeSet<Tag> = self
+            .members
+            .iter()
+            .flat_map(|member| member.group.tags.iter().cloned())
+            .collect();
         Finding {
             account: of.account.clone(),
             region: of.region.clone(),
             group_id: first.map_or_else(|| GroupId::from(""), |member| member.id()),
             group_name: first.map_or_else(String::new, |member| member.group.name.clone()),
             vpc_id: first.map_or_else(String::new, |member| member.group.vpc_id.clone()),
+            tags: Some(tags.into_iter().collect()),
             check: check.id.clone(),
             severity: check.severity,
             verdict,
@@ -215,7 +240,7 @@ impl Judge<'_, '_> {
             state: FindingState::New,
             exposed: runs
                 .iter()
-                .map(|run| exposed_run(&self.policy.internet, run))
+                .map(|run| exposed_run(self.addresses(check), run))
                 .collect(),
             rules,
             reach: of.reach,

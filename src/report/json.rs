@@ -10,6 +10,7 @@ pub(super) struct Json;
 impl Renderer for Json {
     fn render(&self, record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
         let mut value = serde_json::json!({
+            "complete": record.header.complete,
             "header": record.header,
             "findings": record.findings,
             "resolved": record.resolved,

@@ -1,6 +1,7 @@
 //! The program as its users meet it, and its engine against an oracle.
 
 mod architecture;
+mod attached;
 mod call;
 mod change;
 mod collect;

@@ -34,7 +34,7 @@ fn version_of(action: &str) -> &'static str {
     match action {
         "GetCallerIdentity" | "AssumeRole" => "2015-04-01",
         "ListAccounts" | "GetResourceDirectory" => "2022-04-19",
-        "StartConfigRuleEvaluation" => "2020-09-07",
+        "StartConfigRuleEvaluation" | "ListDiscoveredResources" => "2020-09-07",
         _ => "2014-05-26",
     }
 }

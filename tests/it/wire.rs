@@ -297,3 +297,53 @@ fn identities() {
     }
     assert!(wire::identity(br#"{"AccountId":""}"#).is_err());
 }
+
+#[test]
+fn interfaces_and_instances() {
+    let page = wire::interfaces_page(sample!("DescribeNetworkInterfaces.json")).expect("a page");
+    assert_eq!(page.next_token, None);
+    let seen: Vec<(&str, bool, bool, bool)> = page
+        .interfaces
+        .iter()
+        .map(|i| (i.instance.as_str(), i.primary, i.public, i.ipv6))
+        .collect();
+    assert_eq!(
+        seen[..3],
+        [
+            ("i-bp1sample000000000001", true, false, true),
+            ("i-bp1sample000000000002", true, true, false),
+            // Its address is private; its prefix is not.
+            ("i-bp1sample000000000001", false, false, true),
+        ]
+    );
+    assert_eq!(page.interfaces[0].groups.len(), 2);
+    assert!(page.interfaces[0].groups.is_sorted());
+    let page = wire::instances_page(sample!("DescribeInstances.json")).expect("a page");
+    assert_eq!(page.instances.len(), 3);
+    assert!(page.instances[0].public && !page.instances[0].classic);
+    assert!(page.instances.iter().any(|instance| instance.classic));
+}
+
+#[test]
+fn what_cloud_config_has_seen() {
+    let sample = sample!("Config.ListDiscoveredResources.json");
+    let page = wire::discovered_page(sample, "cn-hangzhou").expect("a page");
+    assert_eq!(page.next_token, None);
+    assert_eq!(page.groups.len(), 1);
+    assert_eq!(page.groups[0].id, WEB);
+    assert_eq!(page.groups[0].created_ms, Some(1_709_604_669_000));
+    // 1 is what exists; another region's is not what was asked for.
+    let text = String::from_utf8_lossy(sample).into_owned();
+    let deleted = text.replace("\"ResourceDeleted\": 1", "\"ResourceDeleted\": 0");
+    let page = wire::discovered_page(deleted.as_bytes(), "cn-hangzhou").expect("a page");
+    assert!(page.groups.is_empty());
+    assert!(wire::discovered_page(sample, "cn-shanghai").is_err());
+    for bad in [
+        "{}",
+        r#"{"DiscoveredResourceProfiles":{}}"#,
+        &text.replace("\"ResourceDeleted\": 1", "\"ResourceDeleted\": 2"),
+        &text.replace("ACS::ECS::SecurityGroup", "ACS::ECS::Instance"),
+    ] {
+        assert!(wire::discovered_page(bad.as_bytes(), "cn-hangzhou").is_err());
+    }
+}

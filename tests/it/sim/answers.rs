@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use sgwarden::sim::{Group, PortList, PrefixList, Rule, Tag, World};
+use sgwarden::sim::{Fault, Group, PortList, PrefixList, Rule, Tag, World};
 
-use super::{ACCOUNT, Caller, HZ, Params, small, start};
+use super::{ACCOUNT, Caller, HZ, Params, answer, is, nonce, owned, small, start};
 
 fn sample(name: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -158,6 +158,11 @@ async fn every_answer_has_the_shape_of_the_recorded_one() {
             "StartConfigRuleEvaluation",
             &[("ConfigRuleId", "cr-1")],
             "Config.StartConfigRuleEvaluation",
+        ),
+        (
+            "ListDiscoveredResources",
+            &[("MaxResults", "100")],
+            "Config.ListDiscoveredResources",
         ),
         (
             "TagResources",
@@ -377,4 +382,143 @@ async fn the_filter_by_group_finds_only_secondary_interfaces() {
         )
         .await;
     assert_eq!(body["TotalCount"], 0);
+}
+
+#[tokio::test]
+async fn cloud_config_lists_page_by_page_what_exists_and_lags() {
+    let mut world = small();
+    for n in 0..4 {
+        world.add_group(ACCOUNT, HZ, Group::new(&format!("sg-{n}"), "n"));
+    }
+    let account = world.accounts.get_mut(ACCOUNT).unwrap();
+    account
+        .config
+        .lags
+        .insert(HZ.into(), vec!["sg-gone".into(), "sg-gone-too".into()]);
+    account.config.behind.insert("sg-2".into());
+    let (cloud, caller) = start(world).await;
+    let list = "ListDiscoveredResources";
+    let (mut ids, mut token, mut pages) = (Vec::new(), String::new(), 0);
+    let ask = [
+        ("MaxResults", "2"),
+        ("Regions", "cn-shanghai,cn-hangzhou"),
+        ("ResourceTypes", "ACS::ECS::SecurityGroup"),
+        ("ResourceDeleted", "1"),
+    ];
+    loop {
+        let mut params = ask.to_vec();
+        if !token.is_empty() {
+            params.push(("NextToken", &token));
+        }
+        let body = caller.ok(list, &params).await;
+        let page = &body["DiscoveredResourceProfiles"];
+        let items = page["DiscoveredResourceProfileList"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        for item in items {
+            assert_eq!(item["ResourceDeleted"], 1);
+            assert_eq!(item["AccountId"], 1_234_567_890_123_456_u64);
+            ids.push(item["ResourceId"].as_str().unwrap().to_owned());
+        }
+        pages += 1;
+        token = page["NextToken"].as_str().unwrap().to_owned();
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(
+        ids,
+        ["sg-0", "sg-1", "sg-3", "sg-a", "sg-gone", "sg-gone-too"]
+    );
+    assert_eq!(pages, 3);
+    for (params, count) in [
+        (
+            &[
+                ("MaxResults", "100"),
+                ("ResourceTypes", "ACS::ECS::Instance"),
+            ][..],
+            0,
+        ),
+        (&[("MaxResults", "100"), ("Regions", "cn-shanghai")], 0),
+        (&[("MaxResults", "100"), ("ResourceDeleted", "0")], 0),
+        (&[("MaxResults", "100"), ("ResourceId", "sg-a")], 1),
+    ] {
+        let body = caller.ok(list, params).await;
+        let items = &body["DiscoveredResourceProfiles"]["DiscoveredResourceProfileList"];
+        assert_eq!(items.as_array().unwrap().len(), count, "{params:?}");
+    }
+    for (params, code) in [
+        (&[][..], "MissingParameter.MaxResults"),
+        (&[("MaxResults", "101")], "InvalidParameter.MaxResults"),
+        (
+            &[("MaxResults", "1"), ("RegionId", HZ)],
+            "UnsupportedParameter",
+        ),
+        (
+            &[("MaxResults", "1"), ("NextToken", "AAAAAx")],
+            "InvalidParameter.NextToken",
+        ),
+        (
+            &[("MaxResults", "1"), ("ResourceDeleted", "2")],
+            "InvalidParameter.ResourceDeleted",
+        ),
+    ] {
+        assert_eq!(
+            caller.refused(list, params).await,
+            is(400, code),
+            "{params:?}"
+        );
+    }
+    // A token is of the question it was given for.
+    let params = [("MaxResults", "1")];
+    let body = caller.ok(list, &params).await;
+    let token = body["DiscoveredResourceProfiles"]["NextToken"]
+        .as_str()
+        .unwrap();
+    let other = [("MaxResults", "1"), ("Regions", HZ), ("NextToken", token)];
+    assert_eq!(
+        caller.refused(list, &other).await,
+        is(400, "InvalidParameter.NextToken")
+    );
+    // Each site has one host for it.
+    for (international, host, status) in [
+        (false, "config.cn-shanghai.aliyuncs.com", 200),
+        (false, "config-vpc.cn-shanghai.aliyuncs.com", 200),
+        (false, "config.ap-southeast-1.aliyuncs.com", 400),
+        (false, "config.cn-hangzhou.aliyuncs.com", 400),
+        (true, "config.cn-shanghai.aliyuncs.com", 400),
+        (true, "config.ap-southeast-1.aliyuncs.com", 200),
+    ] {
+        cloud.with_world(|world| world.international = international);
+        let params = owned(&[("MaxResults", "1")]);
+        let mut headers = caller.headers(list, &params);
+        headers.insert("host".into(), host.into());
+        headers.insert("x-acs-signature-nonce".into(), nonce());
+        caller.sign(&mut headers, &params);
+        let (got, body) = answer(caller.send(&headers, &params).await.unwrap()).await;
+        assert_eq!(got, status, "{international} {host}: {body}");
+    }
+    cloud.with_world(|world| {
+        let account = world.accounts.get_mut(ACCOUNT).unwrap();
+        account.config.set_up = false;
+    });
+    assert_eq!(
+        caller.refused(list, &[("MaxResults", "1")]).await,
+        is(403, "ServiceNotEnabled")
+    );
+}
+
+#[tokio::test]
+async fn a_group_may_be_left_out_of_every_listing_and_still_answer() {
+    let mut world = small();
+    world.add_group(ACCOUNT, HZ, Group::new("sg-b", "b"));
+    let (cloud, caller) = start(world).await;
+    cloud.add_fault(Fault::parse("DescribeSecurityGroups/sg-a=unlisted").unwrap());
+    let whole = [("RegionId", HZ)];
+    let by_id = [("RegionId", HZ), ("SecurityGroupId", "sg-a")];
+    for (params, count) in [(&whole[..], 1), (&by_id, 0)] {
+        let body = caller.ok("DescribeSecurityGroups", params).await;
+        let list = body["SecurityGroups"]["SecurityGroup"].as_array().unwrap();
+        assert_eq!(list.len(), count, "{params:?}");
+    }
+    assert_eq!(caller.rules("sg-a").await.len(), 3);
 }
