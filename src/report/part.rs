@@ -25,6 +25,12 @@ pub fn part(record: &RunRecord, route: &Route) -> RunRecord {
         region.status == crate::model::RegionStatus::Failed
             || route.has_place(&region.account, &region.region)
     });
+    // Whose the unused groups are is not in the record: they are counted, and named to all but parts.
+    for region in &mut out.coverage.regions {
+        if let Some(seen) = &mut region.attached {
+            seen.unused_groups.clear();
+        }
+    }
     let mut totals = Totals::default();
     for finding in &out.findings {
         totals.count(finding.verdict);
