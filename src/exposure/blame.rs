@@ -1,10 +1,11 @@
 //! Which rules a finding rests on.
 
-use super::first_match::{GroupRules, Run};
+use super::first_match::{GroupRules, Run, borders, covers};
 use super::internet::Internet;
+use super::left::Left;
 use super::reading::{Certainty, Policy, ReadRule};
-use super::set::{AddressSet, PortRange};
-use crate::model::Family;
+use super::set::{AddressSet, PortSet};
+use crate::model::{Family, Protocol};
 
 /// A readable Accept that by itself lets at least one internet packet of an exposed point in, after
 /// all Drops that come before it have taken theirs.
@@ -34,102 +35,139 @@ pub fn contributions<'r, 'a>(
 ) -> Vec<Contribution<'r, 'a>> {
     // "Drops that come before" are those of the closing reading.
     let order = group.in_order(Certainty::Closing);
-    let mut out: Vec<Contribution<'r, 'a>> = Vec::new();
-    for (at, (policy, rule)) in order.iter().enumerate() {
-        if *policy != Policy::Accept || !rule.is_readable_accept() {
-            continue;
-        }
-        let drops: Vec<&ReadRule<'a>> = order
-            .iter()
-            .take(at)
-            .filter(|(policy, _)| *policy == Policy::Drop)
-            .map(|(_, drop)| *drop)
-            .collect();
-        let (mut reach_v4, mut reach_v6) = (0u128, 0u128);
-        for run in exposed {
-            let best = reach_in_run(rule, &drops, internet, run);
-            match run.family {
-                Family::Ipv4 => reach_v4 = reach_v4.max(best),
-                Family::Ipv6 => reach_v6 = reach_v6.max(best),
+    let mut parts: Vec<Contribution<'r, 'a>> = order
+        .iter()
+        .map(|(_, rule)| Contribution {
+            rule,
+            reach_v4: 0,
+            reach_v6: 0,
+        })
+        .collect();
+    for family in Family::ALL {
+        for protocol in Protocol::ALL {
+            let is_here = |run: &&Run| run.family == family && run.protocol == protocol;
+            let runs: Vec<&Run> = exposed.iter().filter(is_here).collect();
+            if runs.is_empty() {
+                continue;
+            }
+            let actors = actors(&order, internet.of(family), family, protocol, &runs);
+            for (place, best) in reaches(&actors, internet.of(family), &runs) {
+                let Some(part) = parts.get_mut(place) else {
+                    continue;
+                };
+                match family {
+                    Family::Ipv4 => part.reach_v4 = part.reach_v4.max(best),
+                    Family::Ipv6 => part.reach_v6 = part.reach_v6.max(best),
+                }
             }
         }
-        if reach_v4 > 0 || reach_v6 > 0 {
-            out.push(Contribution {
-                rule,
-                reach_v4,
-                reach_v6,
-            });
-        }
     }
-    out.sort_by(|a, b| {
+    parts.retain(|part| part.reach() > 0);
+    parts.sort_by(|a, b| {
         b.reach()
             .cmp(&a.reach())
             .then_with(|| a.rule.rule.id().cmp(b.rule.rule.id()))
     });
-    out
+    parts
 }
 
-/// The most internet addresses the rule alone lets in at one point of the run.
-fn reach_in_run(
-    rule: &ReadRule<'_>,
-    drops: &[&ReadRule<'_>],
-    internet: &Internet,
-    run: &Run,
-) -> u128 {
-    if !rule.protocols.has(run.protocol) {
-        return 0;
-    }
-    let own = rule
-        .source_set(run.family)
-        .intersect(internet.of(run.family));
-    if own.is_empty() {
-        return 0;
-    }
-    let Some(ports) = run.ports else {
-        return after_drops(&own, drops, run, None).count();
-    };
-    // The rule's ports in the run, cut where a Drop begins or ends.
-    let mut best = 0;
-    for (low, high) in rule.ports.as_slice() {
-        let (low, high) = ((*low).max(ports.0), (*high).min(ports.1));
-        if low > high {
-            continue;
-        }
-        for port in first_ports((low, high), drops) {
-            best = best.max(after_drops(&own, drops, run, Some(port)).count());
-        }
-    }
-    best
+/// A rule that has a part in some exposed runs of one family and protocol.
+struct Actor<'r, 'a> {
+    /// In deciding order.
+    place: usize,
+    is_drop: bool,
+    rule: &'r ReadRule<'a>,
+    sources: AddressSet,
+    /// How many internet addresses its sources have, before any Drop.
+    most: u128,
 }
 
-/// One port for each stretch of the range that the Drops treat alike.
-fn first_ports((low, high): PortRange, drops: &[&ReadRule<'_>]) -> Vec<u16> {
-    let mut starts = vec![low];
-    for drop in drops {
-        for (from, to) in drop.ports.as_slice() {
-            starts.push(*from);
-            starts.extend(to.checked_add(1));
-        }
-    }
-    starts.retain(|port| low <= *port && *port <= high);
-    starts.sort_unstable();
-    starts.dedup();
-    starts
+/// The Drops and readable Accepts that reach one of the runs, in deciding order.
+fn actors<'r, 'a>(
+    order: &[(Policy, &'r ReadRule<'a>)],
+    net: &AddressSet,
+    family: Family,
+    protocol: Protocol,
+    runs: &[&Run],
+) -> Vec<Actor<'r, 'a>> {
+    let scope = PortSet::from_ranges(runs.iter().filter_map(|run| run.ports));
+    order
+        .iter()
+        .enumerate()
+        .filter(|(_, (policy, rule))| {
+            (*policy == Policy::Drop || rule.is_readable_accept())
+                && rule.reaches(family, protocol, &scope)
+        })
+        .map(|(place, (policy, rule))| {
+            let sources = rule.source_set(family);
+            let counts = sources
+                .ranges()
+                .iter()
+                .map(|range| net.count_within(*range));
+            Actor {
+                place,
+                is_drop: *policy == Policy::Drop,
+                rule,
+                most: counts.fold(0, u128::saturating_add),
+                sources,
+            }
+        })
+        .collect()
 }
 
-fn after_drops(
-    own: &AddressSet,
-    drops: &[&ReadRule<'_>],
-    run: &Run,
-    port: Option<u16>,
-) -> AddressSet {
-    let taken = AddressSet::from_ranges(
-        drops
-            .iter()
-            .filter(|drop| drop.matches_point(run.protocol, port))
-            .flat_map(|drop| drop.sources(run.family).iter().copied()),
-    );
-    own.subtract(&taken)
+/// For each Accept, by its place: the most internet addresses it alone lets in at one point of the
+/// runs.
+fn reaches(actors: &[Actor<'_, '_>], net: &AddressSet, runs: &[&Run]) -> Vec<(usize, u128)> {
+    let mut best = vec![0u128; actors.len()];
+    let ranges = actors.iter().flat_map(|actor| actor.sources.ranges());
+    let untouched = Left::new(net, ranges.copied());
+    for run in runs {
+        // Ports between two borders of the Drops are treated alike.
+        let stretches = match run.ports {
+            None => vec![None],
+            Some(ports) => {
+                let drops = actors.iter().filter(|actor| actor.is_drop);
+                let cut = borders(drops.map(|drop| drop.rule), &PortSet::from_ranges([ports]));
+                cut.into_iter().map(Some).collect()
+            }
+        };
+        for stretch in stretches {
+            let is_here = |actor: &Actor<'_, '_>| match stretch {
+                None => true,
+                Some(ports) if actor.is_drop => covers(actor.rule, ports),
+                Some((low, high)) => {
+                    let mut ranges = actor.rule.ports.as_slice().iter();
+                    ranges.any(|(from, to)| low <= *to && *from <= high)
+                }
+            };
+            let could_grow = |(actor, best): (&Actor<'_, '_>, &u128)| {
+                !actor.is_drop && *best < actor.most && is_here(actor)
+            };
+            if !actors.iter().zip(&best).any(could_grow) {
+                continue;
+            }
+            let mut left = untouched.clone();
+            for (actor, best) in actors
+                .iter()
+                .zip(&mut best)
+                .filter(|(actor, _)| is_here(actor))
+            {
+                let ranges = actor.sources.ranges().iter().copied();
+                if actor.is_drop {
+                    ranges.for_each(|range| left.take(range));
+                } else if *best < actor.most {
+                    let lets_in = ranges.map(|range| left.count(range));
+                    *best = lets_in.fold(0, u128::saturating_add).max(*best);
+                }
+            }
+        }
+    }
+    actors
+        .iter()
+        .zip(best)
+        .filter(|(actor, _)| !actor.is_drop)
+        .map(|(actor, best)| (actor.place, best))
+        .collect()
 }
 
 /// The rules to revoke: of candidates by falling reach, take until nothing is exposed, then give
@@ -176,8 +214,8 @@ pub fn reach_after_drops(
     rule: &ReadRule<'_>,
     internet: &Internet,
     family: Family,
-    protocol: crate::model::Protocol,
-    scope: &super::set::PortSet,
+    protocol: Protocol,
+    scope: &PortSet,
 ) -> Vec<Run> {
     let order = group.in_order(Certainty::Closing);
     let Some(place) = order

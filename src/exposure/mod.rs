@@ -8,6 +8,7 @@
 //! | `reading` | from the service's texts to what a rule matches |
 //! | `first_match` | which sources each point accepts, under either reading |
 //! | `blame` | which rules a finding rests on |
+//! | `left` | what Drops leave of the internet, counted |
 //! | `traffic` | all that a group lets in, and the difference between two readings |
 //! | `egress` | rules for traffic that goes out, seen from the other side |
 //! | `explain` | why one packet is accepted or dropped |
@@ -17,6 +18,7 @@ pub mod egress;
 pub mod explain;
 pub mod first_match;
 pub mod internet;
+mod left;
 pub mod reading;
 pub mod set;
 pub mod traffic;

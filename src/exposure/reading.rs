@@ -2,7 +2,7 @@
 //! cannot be known. A field that is required and unset, or has any value the page does not name, is
 //! unreadable and stands for every value it could have.
 
-use super::set::{AddressRange, AddressSet, PortRange, parse_any_cidr, parse_cidr};
+use super::set::{AddressRange, AddressSet, PortRange, PortSet, parse_any_cidr, parse_cidr};
 use crate::model::{Family, Field, Lists, NicType, Protocol, Rule};
 
 /// What a rule does to a packet that it matches.
@@ -127,6 +127,19 @@ impl ReadRule<'_> {
                     .any(|(low, high)| *low <= port && port <= *high),
                 _ => true,
             }
+    }
+
+    /// Whether it could match a packet of that family and protocol, at a port of the scope where the
+    /// protocol has ports.
+    pub fn reaches(&self, family: Family, protocol: Protocol, scope: &PortSet) -> bool {
+        self.protocols.has(protocol)
+            && !self.sources(family).is_empty()
+            && (!protocol.has_ports()
+                || self
+                    .ports
+                    .as_slice()
+                    .iter()
+                    .any(|range| scope.overlaps(*range)))
     }
 
     /// What it does under one of the two readings, and where it stands in the order; `None` where it

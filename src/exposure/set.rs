@@ -63,6 +63,15 @@ impl AddressSet {
         Self(merged)
     }
 
+    /// Of ranges that are in order, disjoint and not adjacent already.
+    pub(super) fn from_sorted(ranges: Vec<AddressRange>) -> Self {
+        debug_assert!(
+            ranges.is_sorted_by(|a, b| a.1.checked_add(1).is_some_and(|next| next < b.0)),
+            "ranges are sorted, disjoint and not adjacent"
+        );
+        Self(ranges)
+    }
+
     /// The ranges, in order.
     pub fn ranges(&self) -> &[AddressRange] {
         &self.0
@@ -78,6 +87,19 @@ impl AddressSet {
         self.0.iter().fold(0u128, |sum, (low, high)| {
             sum.saturating_add(high.saturating_sub(*low).saturating_add(1))
         })
+    }
+
+    /// How many addresses of a range it holds, saturating likewise.
+    pub fn count_within(&self, (low, high): AddressRange) -> u128 {
+        let from = self.0.partition_point(|(_, end)| *end < low);
+        self.0
+            .iter()
+            .skip(from)
+            .take_while(|(start, _)| *start <= high)
+            .fold(0, |sum, (start, end)| {
+                let size = (*end).min(high).saturating_sub((*start).max(low));
+                size.saturating_add(1).saturating_add(sum)
+            })
     }
 
     /// Whether it holds that address.
@@ -167,11 +189,7 @@ impl AddressSet {
                 while host > 0 && block_end(from, host).is_none_or(|end| end > high) {
                     host = host.saturating_sub(1);
                 }
-                out.push(format!(
-                    "{}/{}",
-                    address_text(family, from),
-                    bits(family).saturating_sub(host)
-                ));
+                out.push(cidr_text(family, from, bits(family).saturating_sub(host)));
                 match block_end(from, host).and_then(|end| end.checked_add(1)) {
                     Some(next) if next <= high => from = next,
                     _ => break,
@@ -190,6 +208,36 @@ fn block_end(from: u128, host: u32) -> Option<u128> {
         (1u128 << host).saturating_sub(1)
     };
     from.checked_add(size_less_one)
+}
+
+/// A network as text. A set may have thousands: IPv4 is written without the formatting machinery.
+fn cidr_text(family: Family, address: u128, prefix: u32) -> String {
+    match (family, u32::try_from(address)) {
+        (Family::Ipv4, Ok(address)) => {
+            let mut text = String::with_capacity("255.255.255.255/32".len());
+            let mut mark = None;
+            for octet in address.to_be_bytes() {
+                text.extend(mark.replace('.'));
+                push_decimal(&mut text, u32::from(octet));
+            }
+            text.push('/');
+            push_decimal(&mut text, prefix);
+            text
+        }
+        _ => format!("{}/{prefix}", address_text(family, address)),
+    }
+}
+
+/// A number below a thousand.
+fn push_decimal(text: &mut String, number: u32) {
+    let digit = |of: u32| char::from_digit(of % 10, 10).unwrap_or('?');
+    if number >= 100 {
+        text.push(digit(number / 100));
+    }
+    if number >= 10 {
+        text.push(digit(number / 10));
+    }
+    text.push(digit(number));
 }
 
 /// An address as text.
@@ -304,6 +352,11 @@ impl PortSet {
         self.0
             .iter()
             .any(|(low, high)| *low <= port && port <= *high)
+    }
+
+    /// Whether it holds any port of a range.
+    pub fn overlaps(&self, (low, high): PortRange) -> bool {
+        self.0.iter().any(|(from, to)| low <= *to && *from <= high)
     }
 
     /// Ports 1 to 65535 that are not in it.

@@ -139,11 +139,7 @@ fn finding(check: &Check, reading: &GroupReading, side: Side<'_, '_>, judged: &J
         verdict: judged.verdict,
         first_seen: String::new(),
         state: FindingState::New,
-        exposed: judged
-            .runs
-            .iter()
-            .map(|run| exposed_run(side.addresses, run))
-            .collect(),
+        exposed: exposed_runs(side.addresses, &judged.runs),
         reason: (!certain).then(|| unsaid.unwrap_or_else(|| reason(reading, &rules))),
         rules,
         reach: Reach::Unknown,
@@ -194,6 +190,28 @@ pub(super) fn reason_of(rules: &[FindingRule]) -> String {
         })
         .collect();
     odd.join(". ")
+}
+
+/// Runs of points as findings show them. One and the same S is often exposed at several ports, and
+/// written out once.
+fn exposed_runs(internet: &Internet, runs: &[Run]) -> Vec<ExposedRun> {
+    let mut out: Vec<ExposedRun> = Vec::with_capacity(runs.len());
+    let mut last: Option<&Run> = None;
+    for run in runs {
+        let same = last
+            .filter(|last| last.family == run.family && last.sources == run.sources)
+            .and_then(|_| out.last());
+        out.push(match same {
+            None => exposed_run(internet, run),
+            Some(same) => ExposedRun {
+                protocol: run.protocol,
+                ports: run.ports.map(ports_text).unwrap_or_default(),
+                ..same.clone()
+            },
+        });
+        last = Some(run);
+    }
+    out
 }
 
 /// A run of points as findings show it.

@@ -165,6 +165,9 @@ impl Check {
     ) -> Vec<Run> {
         let over = |family: Family, protocol: Protocol, scope: &PortSet| -> Vec<Run> {
             let least = self.min_public.addresses(family);
+            if group.at_most(certainty, internet, family, protocol, scope) < least {
+                return Vec::new();
+            }
             let mut runs = group.accepted(certainty, internet, family, protocol, scope);
             runs.retain(|run| run.sources.count() >= least);
             runs
@@ -236,17 +239,9 @@ impl Check {
             _ => &self.protocols,
         };
         protocols.iter().any(|protocol| {
-            rule.protocols.has(*protocol)
-                && Family::ALL
-                    .into_iter()
-                    .any(|family| protocol.is_of(family) && !rule.sources(family).is_empty())
-                && (!protocol.has_ports()
-                    || rule.ports.as_slice().iter().any(|(low, high)| {
-                        scope
-                            .ranges()
-                            .iter()
-                            .any(|(from, to)| low <= to && from <= high)
-                    }))
+            Family::ALL
+                .into_iter()
+                .any(|family| protocol.is_of(family) && rule.reaches(family, *protocol, &scope))
         })
     }
 
