@@ -288,6 +288,7 @@ async fn whole(
             held,
             planned,
             part: None,
+            idle_rules: reading.idle_rules,
         },
         plan,
     ))
@@ -541,6 +542,7 @@ fn write_record(draft: &mut Draft, record: &RunRecord) -> Result<(), Error> {
         complete: header.complete,
         findings: record.findings.clone(),
         resolved: record.resolved.clone(),
+        idle_rules: record.idle_rules.clone(),
     };
     draft.write(
         format::FINDINGS,

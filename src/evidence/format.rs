@@ -1,7 +1,7 @@
 //! The form of a stored run: one file for writer and reader.
 
 use super::Error;
-use crate::model::{Change, Finding, Held, Proposal, RunHeader, RunId, Sha256};
+use crate::model::{Change, Finding, Held, IdleRule, Proposal, RunHeader, RunId, Sha256};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::collections::BTreeMap;
@@ -102,6 +102,9 @@ pub struct Findings {
     pub findings: Vec<Finding>,
     /// Of the last run and gone.
     pub resolved: Vec<Finding>,
+    /// Rules that do nothing; runs of before 0.1 had none of this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle_rules: Vec<IdleRule>,
 }
 
 /// The bytes of a value as stored: RFC 8785 canonical JSON.

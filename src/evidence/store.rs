@@ -277,6 +277,7 @@ pub fn read_record(folder: &Path) -> Result<(RunRecord, Manifest), Error> {
         held: changes.held,
         planned: changes.planned,
         part: None,
+        idle_rules: findings.idle_rules,
     };
     Ok((record, manifest))
 }

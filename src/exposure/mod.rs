@@ -11,12 +11,14 @@
 //! | `left` | what Drops leave of the internet, counted |
 //! | `traffic` | all that a group lets in, and the difference between two readings |
 //! | `egress` | rules for traffic that goes out, seen from the other side |
+//! | `idle` | rules that do nothing |
 //! | `explain` | why one packet is accepted or dropped |
 
 pub mod blame;
 pub mod egress;
 pub mod explain;
 pub mod first_match;
+pub mod idle;
 pub mod internet;
 mod left;
 pub mod reading;
@@ -25,5 +27,6 @@ pub mod traffic;
 
 pub use blame::{Contribution, contributions, cut, reach_after_drops};
 pub use first_match::{GroupRules, Run};
+pub use idle::idle;
 pub use internet::Internet;
 pub use reading::{Certainty, Policy, ReadRule};

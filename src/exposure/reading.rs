@@ -51,7 +51,7 @@ impl<T> Few<T> {
 }
 
 /// The protocols a rule could match, one bit each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Protocols(u8);
 
 impl Protocols {
@@ -74,6 +74,16 @@ impl Protocols {
     /// Whether it is among them.
     pub fn has(self, protocol: Protocol) -> bool {
         self.0 & Self::one(protocol).0 != 0
+    }
+
+    /// Whether both have one in common.
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether it has all of the other's.
+    pub fn holds(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 }
 

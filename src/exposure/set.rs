@@ -185,10 +185,9 @@ impl AddressSet {
                 } else {
                     from.trailing_zeros().min(bits(family))
                 };
-                let mut host = align;
-                while host > 0 && block_end(from, host).is_none_or(|end| end > high) {
-                    host = host.saturating_sub(1);
-                }
+                let span = high.saturating_sub(from);
+                let most = span.checked_add(1).map_or(128, u128::ilog2);
+                let host = align.min(most);
                 out.push(cidr_text(family, from, bits(family).saturating_sub(host)));
                 match block_end(from, host).and_then(|end| end.checked_add(1)) {
                     Some(next) if next <= high => from = next,

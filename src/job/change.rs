@@ -545,6 +545,7 @@ fn small_record(
         held,
         planned: Vec::new(),
         part: None,
+        idle_rules: Vec::new(),
     }
 }
 

@@ -7,11 +7,11 @@ use crate::cloud::collect::{Collected, Request, collect};
 use crate::config::schedule::{Schedule, ScopeConfig};
 use crate::evidence::Spool;
 use crate::model::{
-    AccountId, Coverage, Finding, GroupId, GroupReading, Lists, PopulationRow, RegionCoverage,
-    RegionId, RegionStatus, Rules, SecurityGroup, UnnamedRegions, Verdict,
+    AccountId, Coverage, Finding, GroupId, GroupReading, IdleRule, Lists, PopulationRow,
+    RegionCoverage, RegionId, RegionStatus, Rules, SecurityGroup, UnnamedRegions, Verdict,
 };
 use crate::policy::remediation::Remediation;
-use crate::policy::{History, Policy, assess};
+use crate::policy::{History, Policy, assess, survey};
 use crate::remedy::RemediationPlan;
 use crate::remedy::plan::{RuleHistory, plan_group};
 use crate::remedy::said::said;
@@ -36,6 +36,7 @@ pub(super) struct Reading<'p> {
     now: DateTime<Utc>,
     account: AccountId,
     findings: Vec<Finding>,
+    idle_rules: Vec<IdleRule>,
     plan: RemediationPlan,
     regions: Vec<RegionCoverage>,
     excluded: Vec<String>,
@@ -49,6 +50,7 @@ pub(super) struct Reading<'p> {
 /// What stays of it.
 pub(super) struct Read {
     pub(super) findings: Vec<Finding>,
+    pub(super) idle_rules: Vec<IdleRule>,
     pub(super) history: History,
     pub(super) plan: RemediationPlan,
     pub(super) coverage: Coverage,
@@ -72,6 +74,7 @@ impl<'p> Reading<'p> {
             account: begun.identity.account.clone(),
             spool: &mut begun.spool,
             findings: Vec::new(),
+            idle_rules: Vec::new(),
             plan: RemediationPlan::default(),
             regions: Vec::new(),
             excluded: Vec::new(),
@@ -108,11 +111,16 @@ impl<'p> Reading<'p> {
                 &b.check,
             ))
         });
+        // Stable: within a group the deciding order stays.
+        self.idle_rules.sort_by(|a, b| {
+            (&a.account, &a.region, &a.group_id).cmp(&(&b.account, &b.region, &b.group_id))
+        });
         self.plan.groups.sort_by(|a, b| {
             (&a.account, &a.region, &a.group_id).cmp(&(&b.account, &b.region, &b.group_id))
         });
         Read {
             findings: self.findings,
+            idle_rules: self.idle_rules,
             history: self.history,
             plan: self.plan,
             coverage: Coverage {
@@ -169,7 +177,8 @@ impl<'p> Reading<'p> {
 
     fn judge(&mut self, group: &GroupReading) -> Result<(), Error> {
         let raw_file = self.spool.answers(&group.answers)?.unwrap_or_default();
-        let mut judged = assess(self.policy, group);
+        let (mut judged, idle_rules) = survey(self.policy, group);
+        self.idle_rules.extend(idle_rules);
         for (check, verdict) in self.policy.checks.iter().zip(&judged.verdicts) {
             if *verdict == Verdict::Compliant {
                 self.history.saw_compliant(
@@ -276,6 +285,9 @@ impl<'p> Reading<'p> {
         ));
         self.findings.retain(|finding| {
             !(finding.account == *account && finding.region == *region && finding.group_id == id)
+        });
+        self.idle_rules.retain(|idle| {
+            !(idle.account == *account && idle.region == *region && idle.group_id == id)
         });
         self.plan
             .groups

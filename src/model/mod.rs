@@ -7,6 +7,7 @@
 //! | `group` | what the cloud said: security groups, rules, prefix lists, one group's reading |
 //! | `verdict` | what it means: verdicts, findings, severities |
 //! | `attached` | what uses the groups of a region, and what another source says is in it |
+//! | `idle` | rules that do nothing |
 //! | `change` | changes: planned, held, made |
 //! | `coverage` | what was read and what was not |
 //! | `record` | one run as a value: all that a renderer may see |
@@ -19,6 +20,7 @@ mod attached;
 mod change;
 mod coverage;
 mod group;
+mod idle;
 mod ids;
 mod record;
 mod route;
@@ -30,6 +32,7 @@ pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus, UnnamedReg
 pub use group::{
     Field, GroupReading, ListReading, Lists, NicType, RawAnswer, Rule, Rules, SecurityGroup, Tag,
 };
+pub use idle::{IdleKind, IdleRule};
 pub use ids::{AccountId, GroupId, RegionId, RunId, Sha256};
 pub use record::{
     Approval, Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader,

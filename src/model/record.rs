@@ -1,7 +1,9 @@
 //! One run as a value. A renderer sees this and nothing else; `report` reads it back from a sealed
 //! run.
 
-use super::{AccountId, Change, Coverage, Finding, Held, Proposal, Route, RunId, Severity, Sha256};
+use super::{
+    AccountId, Change, Coverage, Finding, Held, IdleRule, Proposal, Route, RunId, Severity, Sha256,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -232,6 +234,8 @@ pub struct RunRecord {
     pub planned: Vec<Proposal>,
     /// The part of the run that this record holds, for one recipient; `None`: all of it.
     pub part: Option<Route>,
+    /// Rules that do nothing, by account, region, group, and in deciding order.
+    pub idle_rules: Vec<IdleRule>,
 }
 
 /// A rendered report.

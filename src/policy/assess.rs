@@ -4,9 +4,12 @@
 use super::check::Check;
 use super::side::{Direction, Side, property};
 use crate::exposure::egress::Egress;
+use crate::exposure::idle::{Idle, idle};
 use crate::exposure::set::ports_text;
 use crate::exposure::{Certainty, GroupRules, Internet, Run, contributions};
-use crate::model::{ExposedRun, Finding, FindingRule, FindingState, GroupReading, Reach, Verdict};
+use crate::model::{
+    ExposedRun, Finding, FindingRule, FindingState, GroupReading, IdleRule, Reach, Verdict,
+};
 
 /// What a run judges by.
 #[derive(Clone, Debug)]
@@ -30,11 +33,33 @@ pub struct GroupVerdicts {
 
 /// Judges one group.
 pub fn assess(policy: &Policy, reading: &GroupReading) -> GroupVerdicts {
-    let ingress = GroupRules::read(
+    judge_all(policy, reading, &rules_of(reading))
+}
+
+/// Judges one group, and names its rules that do nothing: none where not all of them are known.
+pub fn survey(policy: &Policy, reading: &GroupReading) -> (GroupVerdicts, Vec<IdleRule>) {
+    let ingress = rules_of(reading);
+    let judged = judge_all(policy, reading, &ingress);
+    let idle = if reading.rules.incomplete.is_some() {
+        Vec::new()
+    } else {
+        let idle = idle(&ingress);
+        idle.into_iter()
+            .map(|idle| idle_rule(reading, &idle))
+            .collect()
+    };
+    (judged, idle)
+}
+
+fn rules_of(reading: &GroupReading) -> GroupRules<'_> {
+    GroupRules::read(
         &reading.rules.read,
         &reading.lists,
         reading.group.is_classic(),
-    );
+    )
+}
+
+fn judge_all(policy: &Policy, reading: &GroupReading, ingress: &GroupRules<'_>) -> GroupVerdicts {
     // Most policies have no check on what goes out.
     let out = policy
         .checks
@@ -47,7 +72,7 @@ pub fn assess(policy: &Policy, reading: &GroupReading) -> GroupVerdicts {
         findings: Vec::new(),
     };
     for check in &policy.checks {
-        let side = Side::of(policy, check, &ingress, egress.as_ref());
+        let side = Side::of(policy, check, ingress, egress.as_ref());
         let judged = judge(check, reading, side);
         all.verdicts.push(judged.verdict);
         if judged.verdict != Verdict::Compliant {
@@ -164,6 +189,25 @@ pub(super) fn finding_rule(rule: &crate::exposure::ReadRule<'_>, addresses: Stri
         unreadable: rule.unreadable.clone(),
         first_seen: String::new(),
         group_id: None,
+    }
+}
+
+fn idle_rule(reading: &GroupReading, idle: &Idle<'_, '_>) -> IdleRule {
+    let rule = idle.rule.rule;
+    IdleRule {
+        account: reading.account.clone(),
+        region: reading.region.clone(),
+        group_id: reading.id(),
+        group_name: reading.group.name.clone(),
+        kind: idle.kind,
+        rule_id: rule.id().to_owned(),
+        policy: rule.policy.shown().to_owned(),
+        priority: rule.priority.shown().to_owned(),
+        protocol: rule.ip_protocol.shown().to_owned(),
+        port_range: rule.ports_shown().to_owned(),
+        source: rule.source_shown(),
+        description: rule.description.shown().to_owned(),
+        by: idle.by.iter().map(|by| by.rule.id().to_owned()).collect(),
     }
 }
 

@@ -22,7 +22,7 @@ pub mod remediation;
 pub mod side;
 pub mod together;
 
-pub use assess::{GroupVerdicts, Policy, assess};
+pub use assess::{GroupVerdicts, Policy, assess, survey};
 pub use check::{Check, Kind, MinPublic};
 pub use history::History;
 pub use side::{Audience, Direction};

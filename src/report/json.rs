@@ -18,6 +18,7 @@ impl Renderer for Json {
             "changes": record.changes,
             "held": record.held,
             "planned": record.planned,
+            "idle_rules": record.idle_rules,
         });
         if let Some(part) = &record.part {
             value["part"] = serde_json::json!(part);

@@ -1,6 +1,7 @@
 //! `report.xlsx`. Every text is written as text, never as a formula; the same record gives the same
 //! bytes, so the file's own dates are the run's.
 
+mod idle;
 mod styles;
 mod unused;
 
@@ -128,6 +129,9 @@ fn workbook(view: &View<'_>) -> Result<Vec<u8>, XlsxError> {
     changes(view, &styles, book.add_worksheet())?;
     coverage(view, &styles, book.add_worksheet())?;
     unused::sheet(view, &styles, &mut book)?;
+    if !record.idle_rules.is_empty() {
+        idle::sheet(view, &styles, book.add_worksheet())?;
+    }
     book.save_to_buffer()
 }
 

@@ -7,6 +7,7 @@ mod change;
 mod collect;
 mod credentials;
 mod delivery;
+mod idle;
 mod kit;
 mod mail;
 mod oracle;

@@ -395,7 +395,7 @@ fn word(options: &'static [&'static str]) -> impl Strategy<Value = Field> + Clon
     prop::sample::select(options).prop_map(Field::from)
 }
 
-fn any_rule() -> impl Strategy<Value = Rule> {
+pub(crate) fn any_rule() -> impl Strategy<Value = Rule> {
     let policy = word(&["accept", "Accept", "accept", "drop", "Drop", "x", ""]);
     let priority = word(&["1", "1", "2", "3", "100", "110", "", "x", "0"]);
     let protocol = word(&[
@@ -494,7 +494,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         )
 }
 
-fn lists() -> Lists {
+pub(crate) fn lists() -> Lists {
     let texts = |list: &[&str]| Arc::new(Ok(list.iter().map(|&t| t.to_owned()).collect()));
     let mut out = Lists::default();
     out.prefix.insert(

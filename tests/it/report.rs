@@ -122,6 +122,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
         held: Vec::new(),
         planned: Vec::new(),
         part: None,
+        idle_rules: Vec::new(),
     }
 }
 
