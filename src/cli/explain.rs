@@ -1,14 +1,16 @@
-//! `explain`: why a packet is accepted or dropped.
+//! `explain`: why a packet is accepted or dropped; where none is named, of each finding of the group
+//! one that gets in.
 
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
 use crate::cloud::collect::{Collected, Request, collect};
 use crate::config::program::is_region;
 use crate::config::schedule::is_group;
-use crate::exposure::explain::{Question, explain};
+use crate::exposure::explain::{Question, example, explain};
 use crate::exposure::set::parse_address;
 use crate::exposure::{Certainty, GroupRules, Internet};
-use crate::model::{Family, GroupId, GroupReading, Protocol, RegionId};
+use crate::model::{Family, GroupId, GroupReading, Protocol, RegionId, Verdict};
+use crate::policy::{Check, Policy, assess};
 use clap::Args;
 use std::sync::Arc;
 
@@ -21,15 +23,21 @@ pub(super) struct Explain {
     /// Its region
     #[arg(long, value_name = "R")]
     region: String,
-    /// Destination port
-    #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
-    /// tcp, udp, icmp, icmpv6 or gre
-    #[arg(long, default_value = "tcp", value_parser = parse_protocol)]
-    protocol: Protocol,
+    /// Destination port [default, where a protocol or source is named: 22]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// tcp, udp, icmp, icmpv6 or gre [default, where a port or source is named: tcp]
+    #[arg(long, value_parser = parse_protocol)]
+    protocol: Option<Protocol>,
     /// One source address [default: the whole internet, both families]
     #[arg(long, value_name = "IP")]
     source: Option<std::net::IpAddr>,
+    /// Without a packet: only the finding of this check
+    #[arg(long, value_name = "ID", conflicts_with_all = ["port", "protocol", "source"])]
+    check: Option<String>,
+    /// Without a packet: findings by this pack; repeatable [default: risky-ports]
+    #[arg(long = "pack", value_name = "NAME", conflicts_with_all = ["port", "protocol", "source"])]
+    packs: Vec<String>,
 }
 
 fn parse_protocol(text: &str) -> Result<Protocol, String> {
@@ -56,6 +64,7 @@ impl Explain {
                 self.region
             )));
         }
+        let checks = self.checks()?;
         let program = setup::program(global)?;
         let client = Arc::new(setup::client(&program)?);
         let identity = client
@@ -108,7 +117,11 @@ impl Explain {
             });
         };
         let complete = group.rules.incomplete.is_none();
-        self.answer(global, &group);
+        if self.names_a_packet() {
+            self.answer(global, &group);
+        } else {
+            findings(global, checks, &group);
+        }
         Ok(if complete {
             Exit::Done
         } else {
@@ -116,7 +129,29 @@ impl Explain {
         })
     }
 
+    fn names_a_packet(&self) -> bool {
+        self.port.is_some() || self.protocol.is_some() || self.source.is_some()
+    }
+
+    /// The checks whose findings are asked for.
+    fn checks(&self) -> Result<Vec<Check>, Failure> {
+        let packs = super::scan::checks_of(&self.packs)?;
+        let Some(id) = &self.check else {
+            return Ok(packs);
+        };
+        let known: Vec<String> = packs.iter().map(|check| check.id.clone()).collect();
+        match packs.into_iter().find(|check| check.id == *id) {
+            Some(check) => Ok(vec![check]),
+            None => Err(Failure::usage(format!(
+                "--check {id} is in none of the packs; there is {}; --pack names others",
+                known.join(", ")
+            ))),
+        }
+    }
+
     fn answer(&self, global: &Global, group: &GroupReading) {
+        let port = self.port.unwrap_or(22);
+        let protocol = self.protocol.unwrap_or(Protocol::Tcp);
         let rules = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
         let internet = Internet::whole();
         let asked = self.source.and_then(|ip| parse_address(&ip.to_string()));
@@ -126,13 +161,13 @@ impl Explain {
         };
         let mut parts = Vec::new();
         for family in families {
-            if !self.protocol.is_of(family) {
+            if !protocol.is_of(family) {
                 continue;
             }
             let question = Question {
                 family,
-                protocol: self.protocol,
-                port: self.protocol.has_ports().then_some(self.port),
+                protocol,
+                port: protocol.has_ports().then_some(port),
                 source: asked.map(|(_, address)| address),
             };
             let closing = explain(&rules, &internet, Certainty::Closing, &question);
@@ -141,4 +176,33 @@ impl Explain {
         }
         show::explained(global, group, &parts);
     }
+}
+
+/// Of each finding one packet that gets in.
+fn findings(global: &Global, checks: Vec<Check>, group: &GroupReading) {
+    let rules = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
+    let policy = Policy {
+        checks,
+        internet: Internet::whole(),
+        trusted: Vec::new(),
+    };
+    let mut all = Vec::new();
+    for finding in assess(&policy, group).findings {
+        let certainty = if finding.verdict == Verdict::Undetermined {
+            Certainty::Opening
+        } else {
+            Certainty::Closing
+        };
+        let check = policy.checks.iter().find(|check| check.id == finding.check);
+        let run = check.and_then(|check| {
+            let runs = check.exposed(&rules, certainty, &policy.internet);
+            runs.into_iter().next()
+        });
+        all.push(show::Found {
+            example: run.map(|run| example(&rules, &policy.internet, certainty, &run)),
+            finding,
+        });
+    }
+    let ids: Vec<String> = policy.checks.iter().map(|check| check.id.clone()).collect();
+    show::found(global, group, &ids, &all);
 }

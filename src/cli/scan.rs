@@ -6,6 +6,7 @@ use crate::config::program::is_region;
 use crate::config::schedule::{FORMATS, Schedule, is_group, severity};
 use crate::job::{self, Job};
 use crate::model::Severity;
+use crate::policy::Check;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -70,14 +71,7 @@ impl Scan {
             schedule.scope.groups = Some(self.groups);
         }
         if !self.packs.is_empty() {
-            schedule.checks.clear();
-            for (at, pack) in self.packs.iter().enumerate() {
-                if self.packs.iter().take(at).any(|before| before == pack) {
-                    return Err(Failure::usage(format!("--pack {pack} is named twice")));
-                }
-                let checks = crate::config::checks::pack(pack).map_err(Failure::usage)?;
-                schedule.checks.extend(checks);
-            }
+            schedule.checks = checks_of(&self.packs)?;
             schedule.packs = self.packs;
         }
         schedule.formats = self.format;
@@ -93,6 +87,21 @@ impl Scan {
         show::outcome(global, &outcome, exit);
         Ok(exit)
     }
+}
+
+/// The checks of those packs, the default ones where none is named.
+pub(super) fn checks_of(packs: &[String]) -> Result<Vec<Check>, Failure> {
+    if packs.is_empty() {
+        return Ok(Schedule::defaults("scan").checks);
+    }
+    let mut checks = Vec::new();
+    for (at, pack) in packs.iter().enumerate() {
+        if packs.iter().take(at).any(|before| before == pack) {
+            return Err(Failure::usage(format!("--pack {pack} is named twice")));
+        }
+        checks.extend(crate::config::checks::pack(pack).map_err(Failure::usage)?);
+    }
+    Ok(checks)
 }
 
 fn refuse(

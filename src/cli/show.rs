@@ -42,6 +42,10 @@ macro_rules! mutter {
     }};
 }
 
+mod found;
+
+pub(super) use found::{Found, found};
+
 /// Findings on a terminal: one screen; the reports have all.
 const MOST: usize = 30;
 
@@ -523,6 +527,13 @@ pub(super) fn explained(
         return;
     }
     let paint = Paint::of(global);
+    group_head(&paint, group);
+    for (question, closing, opening) in parts {
+        explain_one(&paint, question, closing, opening);
+    }
+}
+
+fn group_head(paint: &Paint, group: &GroupReading) {
     say!(
         "{} {} in {}",
         paint.bold(&visible(&group.group.name)),
@@ -535,9 +546,6 @@ pub(super) fn explained(
             paint.with("1;35", "not all of its rules could be read:"),
             visible(why)
         );
-    }
-    for (question, closing, opening) in parts {
-        explain_one(&paint, question, closing, opening);
     }
 }
 
@@ -563,6 +571,11 @@ fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, openin
     } else {
         closing
     };
+    table(paint, shown, None);
+}
+
+/// The rules in deciding order, and what each took; `decider` decides the packet that is spoken of.
+fn table(paint: &Paint, shown: &Explanation, decider: Option<usize>) {
     for (number, step) in shown.steps.iter().enumerate() {
         let action = match step.policy {
             Policy::Accept => "accept",
@@ -573,6 +586,11 @@ fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, openin
             (_, 1) => paint.bold("decides this packet"),
             (took, asked) if took == asked => paint.bold("decides every address"),
             (took, asked) => paint.bold(&format!("decides {took} of {asked} addresses")),
+        };
+        let took = if decider == Some(number) {
+            format!("{took}; this packet too")
+        } else {
+            took
         };
         say!(
             "  {:>2}. priority {:>3} {action:<6} {} {} from {} ({}): {took}",

@@ -1,6 +1,6 @@
 //! Why a packet is accepted or dropped: the rules in order, what each took, the one that decides.
 
-use super::first_match::GroupRules;
+use super::first_match::{GroupRules, Run};
 use super::internet::Internet;
 use super::reading::{Certainty, Policy};
 use super::set::AddressSet;
@@ -53,6 +53,53 @@ pub struct Explanation {
     pub asked: u128,
     /// A Drop that closes nothing because of its limit, by id: skipped.
     pub skipped: Vec<String>,
+}
+
+/// One packet that gets in, and the table it is decided by.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// The packet: its question has a source.
+    pub packet: Question,
+    /// The answer about its point, for the whole internet.
+    pub everyone: Explanation,
+    /// Which of those steps decides the packet.
+    pub decider: Option<usize>,
+}
+
+/// One packet of a run of points: to its first port, from an address inside the largest range of its
+/// sources.
+pub fn example(
+    group: &GroupRules<'_>,
+    internet: &Internet,
+    certainty: Certainty,
+    run: &Run,
+) -> Example {
+    let size = |(low, high): &(u128, u128)| high.saturating_sub(*low);
+    // Of equals the first. Not the range's own first address, which looks like a network's name.
+    let largest = run
+        .sources
+        .ranges()
+        .iter()
+        .rev()
+        .max_by_key(|range| size(range));
+    let source = largest.map(|(low, high)| low.saturating_add(1).min(*high));
+    let packet = Question {
+        family: run.family,
+        protocol: run.protocol,
+        port: run.ports.map(|(low, _)| low),
+        source,
+    };
+    let point = Question {
+        source: None,
+        ..packet.clone()
+    };
+    let steps = explain(group, internet, certainty, &packet).steps;
+    Example {
+        everyone: explain(group, internet, certainty, &point),
+        // Both list the rules that match the point, in one order.
+        decider: steps.iter().position(|step| step.took > 0),
+        packet,
+    }
 }
 
 /// Answers under one reading.

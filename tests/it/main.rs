@@ -7,6 +7,7 @@ mod change;
 mod collect;
 mod credentials;
 mod delivery;
+mod explain;
 mod idle;
 mod kit;
 mod mail;

@@ -535,7 +535,9 @@ async fn explain_report_and_runs_answer_people_and_scripts() {
         ])
         .await;
     assert_eq!(ran.json()["answers"][0]["answer"], "accepted");
-    let ran = host.run(&["explain", "sg-a", "--region", REGION]).await;
+    let ran = host
+        .run(&["explain", "sg-a", "--region", REGION, "--port", "22"])
+        .await;
     assert!(ran.stdout.contains("accepted in part"), "{}", ran.stdout);
     let ran = host.run(&["explain", "sg-none", "--region", REGION]).await;
     assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);

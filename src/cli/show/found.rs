@@ -1,0 +1,169 @@
+//! `explain` without a packet: of each finding one packet that gets in, as a sentence for whoever has
+//! to decide, and as a table for whoever checks it.
+
+use super::{Paint, print_json, steps, table};
+use crate::cli::Global;
+use crate::exposure::explain::{Example, Step};
+use crate::exposure::set::address_text;
+use crate::model::{Family, Finding, GroupReading, Verdict};
+use crate::report::view::{service, visible};
+use serde_json::{Value, json};
+use std::io::Write as _;
+
+/// A finding, and its packet where it speaks of packets.
+pub(in crate::cli) struct Found {
+    /// The finding.
+    pub(in crate::cli) finding: Finding,
+    /// One packet that gets in (of an undetermined finding, that may).
+    pub(in crate::cli) example: Option<Example>,
+}
+
+/// All findings of a group.
+pub(in crate::cli) fn found(
+    global: &Global,
+    group: &GroupReading,
+    checks: &[String],
+    all: &[Found],
+) {
+    if global.json {
+        let findings: Vec<Value> = all.iter().map(as_json).collect();
+        print_json(&json!({
+            "group": group.group.id, "name": group.group.name, "region": group.region,
+            "incomplete": group.rules.incomplete, "checks": checks, "findings": findings,
+        }));
+        return;
+    }
+    let paint = Paint::of(global);
+    super::group_head(&paint, group);
+    if all.is_empty() {
+        say!("nothing is exposed under {}", checks.join(", "));
+    }
+    for found in all {
+        let code = match found.finding.verdict {
+            Verdict::Undetermined => "1;35",
+            Verdict::Compliant => "32",
+            Verdict::Exposed | Verdict::Managed | Verdict::Waived => "1;31",
+        };
+        say!(
+            "\n{} {}: {}",
+            paint.bold(&found.finding.check),
+            found.finding.severity,
+            paint.with(code, found.finding.verdict.as_str())
+        );
+        say!("  {}", sentence(found));
+        if let Some(example) = &found.example {
+            say!(
+                "\n  Rules that match {}, in the order in which they decide, and what each takes of the {} \
+                 internet:",
+                point(example),
+                family(example.packet.family)
+            );
+            table(&paint, &example.everyone, example.decider);
+        }
+        let others = found.finding.exposed.get(1..).unwrap_or_default();
+        if !others.is_empty() {
+            let others: Vec<String> = others
+                .iter()
+                .map(|run| {
+                    let what = format!("{} {}", run.protocol.as_str(), run.ports);
+                    format!("{} ({})", what.trim_end(), family(run.family))
+                })
+                .collect();
+            say!("  Also: {}", others.join(", "));
+        }
+    }
+}
+
+/// What a person who has to decide should know.
+fn sentence(found: &Found) -> String {
+    let finding = &found.finding;
+    let reason = finding.reason.as_deref().map(visible);
+    let Some(example) = &found.example else {
+        return reason.unwrap_or_else(|| "this check looks at no packets".to_owned());
+    };
+    let packet = format!(
+        "a packet from {}, an address of the internet, to {} of whatever this group protects",
+        example
+            .packet
+            .source
+            .map(|source| address_text(example.packet.family, source))
+            .unwrap_or_default(),
+        point(example)
+    );
+    if finding.verdict == Verdict::Undetermined {
+        return format!(
+            "It cannot be said whether {packet} gets in: {}",
+            reason.unwrap_or_default()
+        );
+    }
+    let by = decider(example).map_or_else(String::new, |step| {
+        format!(
+            ": rule {} accepts {}",
+            visible(&step.rule_id),
+            visible(&step.source)
+        )
+    });
+    let (accepted, asked) = (example.everyone.accepted.count(), example.everyone.asked);
+    let net = family(example.packet.family);
+    let others = if accepted == asked {
+        format!("So does one from every address of the {net} internet.")
+    } else {
+        format!("So does one from {accepted} of the {asked} addresses of the {net} internet.")
+    };
+    let managed = if finding.verdict == Verdict::Managed {
+        " A cloud service manages this group: it is shown and never changed."
+    } else {
+        ""
+    };
+    let mut letters = packet.chars();
+    let first: String = letters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    format!("{first}{} gets in{by}. {others}{managed}", letters.as_str())
+}
+
+/// `tcp port 22 (SSH)`
+fn point(example: &Example) -> String {
+    let protocol = example.packet.protocol;
+    let Some(port) = example.packet.port else {
+        return protocol.as_str().to_owned();
+    };
+    let known = service(protocol, &port.to_string())
+        .map(|name| format!(" ({name})"))
+        .unwrap_or_default();
+    format!("{} port {port}{known}", protocol.as_str())
+}
+
+fn family(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
+}
+
+fn decider(example: &Example) -> Option<&Step> {
+    example.everyone.steps.get(example.decider?)
+}
+
+fn as_json(found: &Found) -> Value {
+    let finding = &found.finding;
+    let packet = found.example.as_ref().map(|example| {
+        let packet = &example.packet;
+        json!({
+            "family": packet.family, "protocol": packet.protocol, "port": packet.port,
+            "source": packet.source.map(|source| address_text(packet.family, source)),
+            "decided_by": decider(example).map(|step| &step.rule_id),
+            "accepted_addresses": example.everyone.accepted.count().to_string(),
+            "asked_addresses": example.everyone.asked.to_string(),
+            "rules": steps(&example.everyone),
+            "drops_that_close_nothing": example.everyone.skipped,
+        })
+    });
+    json!({
+        "check": finding.check, "severity": finding.severity, "verdict": finding.verdict,
+        "reason": finding.reason, "sentence": sentence(found), "exposed": finding.exposed,
+        "packet": packet,
+    })
+}

@@ -1,0 +1,118 @@
+//! `explain` of a group's findings: one packet that gets in, as a sentence and as a table.
+
+use crate::kit::host::{Host, REGION, ssh_open, world};
+use sgwarden::sim::{Group, Rule, World};
+
+async fn host(groups: &[(&str, Vec<Rule>)]) -> Host {
+    Host::new(world(groups)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_each_finding_one_packet_that_gets_in_and_the_rule_that_lets_it() {
+    let rules = vec![
+        ssh_open().at(5),
+        Rule::ingress("TCP", "22/22", "47.0.0.0/8").drops().at(1),
+        Rule::ingress("TCP", "3389/3389", "0.0.0.0/1").at(9),
+        // Beside the point: none of these matches it.
+        Rule::ingress("UDP", "22/22", "0.0.0.0/0"),
+        Rule::ingress("TCP", "80/80", "0.0.0.0/0"),
+    ];
+    let host = host(&[("sg-a", rules)]).await;
+    let ran = host
+        .run(&["explain", "sg-a", "--region", REGION, "--json"])
+        .await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let said = ran.json();
+    let findings = said["findings"].as_array().expect("a list");
+    assert_eq!(findings.len(), 1, "{said:#}");
+    let finding = &findings[0];
+    assert_eq!(finding["check"], "risky-ports");
+    assert_eq!(finding["verdict"], "exposed");
+    let packet = &finding["packet"];
+    let table = packet["rules"].as_array().expect("a table");
+    assert_eq!(table.len(), 2, "{table:#?}");
+    assert_eq!(table[0]["policy"], "drop");
+    assert_eq!(table[0]["decides_addresses"], "16777216");
+    assert_eq!(table[1]["decides_addresses"], packet["accepted_addresses"]);
+    assert_eq!(packet["decided_by"], table[1]["rule_id"]);
+    // What it names as an example is asked again, as a packet of its own.
+    let source = packet["source"].as_str().expect("an address").to_owned();
+    let again = host
+        .run(&[
+            "explain", "sg-a", "--region", REGION, "--port", "22", "--source", &source, "--json",
+        ])
+        .await;
+    assert_eq!(again.json()["answers"][0]["answer"], "accepted");
+    let sentence = finding["sentence"].as_str().expect("text");
+    for part in [&source, "tcp port 22 (SSH)", "accepts 0.0.0.0/0", "gets in"] {
+        assert!(sentence.contains(part), "{part}: {sentence}");
+    }
+    let ran = host.run(&["explain", "sg-a", "--region", REGION]).await;
+    assert!(ran.stdout.contains(sentence), "{}", ran.stdout);
+    assert!(ran.stdout.contains("; this packet too"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("Also: tcp 3389 (IPv4)"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_says_so_and_what_is_closed_says_that() {
+    let mut doubtful = ssh_open();
+    doubtful.policy = "Perhaps".to_owned();
+    let closed = vec![Rule::ingress("TCP", "22/22", "10.0.0.0/8")];
+    let host = host(&[("sg-doubt", vec![doubtful]), ("sg-closed", closed)]).await;
+    let ran = host.run(&["explain", "sg-doubt", "--region", REGION]).await;
+    assert!(ran.stdout.contains("undetermined"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("It cannot be said whether"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("Policy \"Perhaps\""), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("gets in: rule sgr"), "{}", ran.stdout);
+    let ran = host
+        .run(&["explain", "sg-closed", "--region", REGION])
+        .await;
+    assert_eq!(ran.code, 0);
+    assert!(
+        ran.stdout.contains("nothing is exposed under risky-ports"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_a_cloud_service_is_shown_as_one() {
+    let mut start = World::single("1234567890123456", &[REGION]);
+    let mut group = Group::new("sg-m", "of a service");
+    group.permissions = vec![ssh_open()];
+    group.service_managed = true;
+    start.add_group("1234567890123456", REGION, group);
+    let host = Host::new(start).await;
+    let ran = host.run(&["explain", "sg-m", "--region", REGION]).await;
+    assert!(
+        ran.stdout.contains("A cloud service manages this group"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_is_named_or_a_packet_and_never_both() {
+    let host = host(&[("sg-a", vec![ssh_open()])]).await;
+    let base = ["explain", "sg-a", "--region", REGION];
+    let of = |more: &[&'static str]| [&base[..], more].concat();
+    let ran = host.run(&of(&["--check", "risky-ports"])).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for (more, names) in [
+        (&["--check", "none-such"][..], "none-such"),
+        (&["--pack", "none-such"], "none-such"),
+        (&["--check", "risky-ports", "--port", "22"], "--port"),
+    ] {
+        let ran = host.run(&of(more)).await;
+        assert_eq!(ran.code, 2, "{more:?}: {}", ran.stdout);
+        assert!(ran.stderr.contains(names), "{}", ran.stderr);
+    }
+}
