@@ -14,6 +14,7 @@ mod mail;
 mod oracle;
 mod packs;
 mod permissions;
+mod promises;
 mod report;
 mod responder;
 mod scan;

@@ -2,5 +2,6 @@
 
 pub(crate) mod host;
 pub(crate) mod mime;
+pub(crate) mod promises;
 pub(crate) mod rules;
 pub(crate) mod s3;
