@@ -19,10 +19,8 @@
 use criterion::{BatchSize, Criterion, Throughput};
 use sgwarden::exposure::Internet;
 use sgwarden::exposure::set::PortSet;
-use sgwarden::model::{
-    Field, GroupReading, Lists, Protocol, Rule, Rules, SecurityGroup, Severity, Verdict,
-};
-use sgwarden::policy::{Check, Kind, MinPublic, Policy, assess, survey};
+use sgwarden::model::{Field, GroupReading, Lists, Protocol, Rule, Rules, SecurityGroup, Verdict};
+use sgwarden::policy::{Check, Kind, Policy, assess, survey};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -101,16 +99,13 @@ fn policy(checks: Vec<Check>) -> Policy {
 
 /// Checks that look at every port: what the policy that ships does not.
 fn policy_of_every_port() -> Policy {
+    let shipped = sgwarden::config::checks::pack("risky-ports").expect("it ships");
     let check = |id: &str, kind, ports| Check {
         id: id.to_owned(),
-        title: String::new(),
-        why: String::new(),
-        fix: String::new(),
-        severity: Severity::High,
         kind,
         protocols: vec![Protocol::Tcp, Protocol::Udp],
         ports,
-        min_public: MinPublic::default(),
+        ..shipped.first().expect("a check").clone()
     };
     policy(vec![
         check("all-ports", Kind::AllPorts, PortSet::all()),

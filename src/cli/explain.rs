@@ -6,11 +6,12 @@ use super::{Global, setup, show};
 use crate::cloud::collect::{Collected, Request, collect};
 use crate::config::program::is_region;
 use crate::config::schedule::is_group;
+use crate::exposure::egress::Egress;
 use crate::exposure::explain::{Question, example, explain};
 use crate::exposure::set::parse_address;
 use crate::exposure::{Certainty, GroupRules, Internet};
 use crate::model::{Family, GroupId, GroupReading, Protocol, RegionId, Verdict};
-use crate::policy::{Check, Policy, assess};
+use crate::policy::{Check, Policy, Side, assess};
 use clap::Args;
 use std::sync::Arc;
 
@@ -178,9 +179,11 @@ impl Explain {
     }
 }
 
-/// Of each finding one packet that gets in.
+/// Of each finding one packet that gets in, or out.
 fn findings(global: &Global, checks: Vec<Check>, group: &GroupReading) {
-    let rules = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
+    let ingress = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
+    let out = Egress::of(group);
+    let egress = out.rules(group);
     let policy = Policy {
         checks,
         internet: Internet::whole(),
@@ -193,13 +196,15 @@ fn findings(global: &Global, checks: Vec<Check>, group: &GroupReading) {
         } else {
             Certainty::Closing
         };
-        let check = policy.checks.iter().find(|check| check.id == finding.check);
-        let run = check.and_then(|check| {
-            let runs = check.exposed(&rules, certainty, &policy.internet);
-            runs.into_iter().next()
-        });
+        let Some(check) = policy.checks.iter().find(|check| check.id == finding.check) else {
+            continue;
+        };
+        let side = Side::of(&policy, check, &ingress, Some(&egress));
+        let runs = check.exposed(side.rules, certainty, side.addresses);
+        let of = |run| example(side.rules, side.addresses, certainty, run);
         all.push(show::Found {
-            example: run.map(|run| example(&rules, &policy.internet, certainty, &run)),
+            example: runs.first().map(of),
+            check: check.clone(),
             finding,
         });
     }

@@ -1,6 +1,6 @@
 //! Rules that do nothing.
 
-use super::{AccountId, GroupId, RegionId};
+use super::{AccountId, GroupId, RegionId, Tag};
 use serde::{Deserialize, Serialize};
 
 /// Why a rule does nothing.
@@ -37,6 +37,8 @@ pub struct IdleRule {
     pub group_id: GroupId,
     /// Its name; an attacker's text.
     pub group_name: String,
+    /// Its tags, by which letters are routed.
+    pub tags: Vec<Tag>,
     /// Why it does nothing.
     pub kind: IdleKind,
     /// `sgr-...`, or empty in answers that have none.

@@ -1,6 +1,6 @@
 //! The part of a run that one recipient is responsible for.
 
-use super::{AccountId, Finding, RegionId, Severity, Tag};
+use super::{AccountId, Finding, IdleRule, RegionId, Severity, Tag};
 use serde::Serialize;
 
 /// What a recipient wants to hear of. What is left out narrows nothing.
@@ -26,6 +26,13 @@ impl Route {
     pub fn has_place(&self, account: &AccountId, region: &RegionId) -> bool {
         (self.accounts.is_empty() || self.accounts.contains(account))
             && (self.regions.is_empty() || self.regions.contains(region))
+    }
+
+    /// Whether an idle rule is in it. It has no severity: whoever asks for one does not ask for these.
+    pub fn has_idle(&self, idle: &IdleRule) -> bool {
+        self.has_place(&idle.account, &idle.region)
+            && self.tags.iter().all(|wanted| idle.tags.contains(wanted))
+            && self.severity.is_none()
     }
 
     /// Whether a finding is in it. One whose group's tags are not known (of a run of an older version)

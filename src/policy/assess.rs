@@ -199,6 +199,7 @@ fn idle_rule(reading: &GroupReading, idle: &Idle<'_, '_>) -> IdleRule {
         region: reading.region.clone(),
         group_id: reading.id(),
         group_name: reading.group.name.clone(),
+        tags: reading.group.tags.clone(),
         kind: idle.kind,
         rule_id: rule.id().to_owned(),
         policy: rule.policy.shown().to_owned(),

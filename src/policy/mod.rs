@@ -25,5 +25,6 @@ pub mod together;
 pub use assess::{GroupVerdicts, Policy, assess, survey};
 pub use check::{Check, Kind, MinPublic};
 pub use history::History;
+pub(crate) use side::Side;
 pub use side::{Audience, Direction};
 pub use together::{Member, Whose, assess_together};

@@ -61,14 +61,14 @@ impl Direction {
 
 /// What one check of a policy is judged over, in one group.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Side<'s, 'a> {
-    pub(super) rules: &'s GroupRules<'a>,
-    pub(super) addresses: &'s Internet,
+pub(crate) struct Side<'s, 'a> {
+    pub(crate) rules: &'s GroupRules<'a>,
+    pub(crate) addresses: &'s Internet,
 }
 
 impl<'s, 'a> Side<'s, 'a> {
     /// `egress` is there where any check of the policy asks for it.
-    pub(super) fn of(
+    pub(crate) fn of(
         policy: &'s Policy,
         check: &Check,
         ingress: &'s GroupRules<'a>,

@@ -37,7 +37,7 @@ impl About {
 }
 
 /// What stands in a person's mind for a port.
-pub(super) fn service(protocol: Protocol, ports: &str) -> Option<&'static str> {
+pub fn service(protocol: Protocol, ports: &str) -> Option<&'static str> {
     Some(match (protocol, ports) {
         (Protocol::Tcp, "21") => "FTP",
         (Protocol::Tcp, "22") => "SSH",

@@ -9,6 +9,7 @@ pub fn part(record: &RunRecord, route: &Route) -> RunRecord {
     out.part = Some(route.clone());
     out.findings.retain(|finding| route.has(finding));
     out.resolved.retain(|finding| route.has(finding));
+    out.idle_rules.retain(|idle| route.has_idle(idle));
     out.changes.retain(|change| {
         change.is_broken()
             || has_group(

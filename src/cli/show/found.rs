@@ -6,7 +6,10 @@ use crate::cli::Global;
 use crate::exposure::explain::{Example, Step};
 use crate::exposure::set::address_text;
 use crate::model::{Family, Finding, GroupReading, Verdict};
-use crate::report::view::{service, visible};
+use crate::policy::Check;
+use crate::policy::side::{Audience, Direction};
+use crate::report::about::service;
+use crate::report::view::visible;
 use serde_json::{Value, json};
 use std::io::Write as _;
 
@@ -14,7 +17,9 @@ use std::io::Write as _;
 pub(in crate::cli) struct Found {
     /// The finding.
     pub(in crate::cli) finding: Finding,
-    /// One packet that gets in (of an undetermined finding, that may).
+    /// Its check.
+    pub(in crate::cli) check: Check,
+    /// One packet that gets in, or out (of an undetermined finding, that may).
     pub(in crate::cli) example: Option<Example>,
 }
 
@@ -53,10 +58,9 @@ pub(in crate::cli) fn found(
         say!("  {}", sentence(found));
         if let Some(example) = &found.example {
             say!(
-                "\n  Rules that match {}, in the order in which they decide, and what each takes of the {} \
-                 internet:",
+                "\n  Rules that match {}, in the order in which they decide, and what each takes of the {}:",
                 point(example),
-                family(example.packet.family)
+                network(found, example)
             );
             table(&paint, &example.everyone, example.decider);
         }
@@ -79,20 +83,33 @@ fn sentence(found: &Found) -> String {
     let finding = &found.finding;
     let reason = finding.reason.as_deref().map(visible);
     let Some(example) = &found.example else {
-        return reason.unwrap_or_else(|| "this check looks at no packets".to_owned());
+        // Of the group itself: no packet shows it.
+        return reason.unwrap_or_else(|| visible(&found.check.title));
     };
-    let packet = format!(
-        "a packet from {}, an address of the internet, to {} of whatever this group protects",
-        example
-            .packet
-            .source
-            .map(|source| address_text(example.packet.family, source))
-            .unwrap_or_default(),
-        point(example)
-    );
+    let network = network(found, example);
+    let peer = example
+        .packet
+        .source
+        .map(|source| address_text(example.packet.family, source))
+        .unwrap_or_default();
+    let peer = format!("{peer}, an address of the {network},");
+    let point = point(example);
+    let (packet, way, ways) = match found.check.direction {
+        Direction::Ingress => (
+            format!("a packet from {peer} to {point} of whatever this group protects"),
+            "gets in",
+            "from",
+        ),
+        Direction::Egress => (
+            format!("a packet from whatever this group protects to {point} of {peer}"),
+            "gets out",
+            "to",
+        ),
+    };
+    let packet = packet.trim_end_matches(',');
     if finding.verdict == Verdict::Undetermined {
         return format!(
-            "It cannot be said whether {packet} gets in: {}",
+            "It cannot be said whether {packet} {way}: {}",
             reason.unwrap_or_default()
         );
     }
@@ -104,11 +121,10 @@ fn sentence(found: &Found) -> String {
         )
     });
     let (accepted, asked) = (example.everyone.accepted.count(), example.everyone.asked);
-    let net = family(example.packet.family);
     let others = if accepted == asked {
-        format!("So does one from every address of the {net} internet.")
+        format!("So does one {ways} every address of the {network}.")
     } else {
-        format!("So does one from {accepted} of the {asked} addresses of the {net} internet.")
+        format!("So does one {ways} {accepted} of the {asked} addresses of the {network}.")
     };
     let managed = if finding.verdict == Verdict::Managed {
         " A cloud service manages this group: it is shown and never changed."
@@ -121,7 +137,16 @@ fn sentence(found: &Found) -> String {
         .into_iter()
         .flat_map(char::to_uppercase)
         .collect();
-    format!("{first}{} gets in{by}. {others}{managed}", letters.as_str())
+    format!("{first}{} {way}{by}. {others}{managed}", letters.as_str())
+}
+
+/// `IPv4 internet`
+fn network(found: &Found, example: &Example) -> String {
+    let family = family(example.packet.family);
+    match found.check.audience {
+        Audience::Internet => format!("{family} internet"),
+        Audience::Private => format!("private {family} networks"),
+    }
 }
 
 /// `tcp port 22 (SSH)`
