@@ -250,6 +250,7 @@ async fn whole(
         tool: tool(),
         mode: schedule.remediation.mode.as_str().to_owned(),
         identity: begun.identity.clone(),
+        credentials: tools.client.keys().source(),
         scope: scope_of(&schedule.scope),
         times: Times {
             started: utc(begun.started),

@@ -63,7 +63,7 @@ impl Apply {
             )));
         }
         let mails = !schedule.mails.is_empty() && program.mail.is_some();
-        let tools = setup::tools(global, &program, mails)?;
+        let tools = setup::tools(global, &program, mails).await?;
         let job = Job {
             command: "apply".to_owned(),
             schedule,

@@ -67,7 +67,7 @@ impl Explain {
         }
         let checks = self.checks()?;
         let program = setup::program(global)?;
-        let client = Arc::new(setup::client(&program)?);
+        let client = Arc::new(setup::client(&program).await?);
         let identity = client
             .caller_identity()
             .await

@@ -126,7 +126,7 @@ impl Plan {
         schedule.remediation.mode = Mode::Plan;
         let text = schedule.text.clone();
         let packs = schedule.packs.clone();
-        let tools = setup::tools(global, &program, false)?;
+        let tools = setup::tools(global, &program, false).await?;
         let job = Job {
             command: "plan".to_owned(),
             schedule,

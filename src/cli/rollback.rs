@@ -52,7 +52,7 @@ impl Rollback {
                 checked.problems.join("; ")
             )));
         }
-        let tools = setup::tools(global, &program, false)?;
+        let tools = setup::tools(global, &program, false).await?;
         let job = Job {
             command: "rollback".to_owned(),
             schedule: Schedule::defaults("rollback"),

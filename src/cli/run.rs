@@ -28,7 +28,7 @@ impl Run {
         if self.dry_run {
             schedule.remediation.mode = Mode::Off;
         }
-        let tools = setup::tools(global, &program, !schedule.mails.is_empty())?;
+        let tools = setup::tools(global, &program, !schedule.mails.is_empty()).await?;
         let job = Job {
             command: "run".to_owned(),
             schedule,

@@ -76,7 +76,7 @@ impl Scan {
         }
         schedule.formats = self.format;
         let program = setup::program(global)?;
-        let tools = setup::tools(global, &program, false)?;
+        let tools = setup::tools(global, &program, false).await?;
         let job = Job {
             command: "scan".to_owned(),
             schedule,

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::exit::{Exit, Failure};
-use crate::cloud::credentials::{self, Environment};
+use crate::cloud::credentials::{self, Environment, Found};
 use crate::cloud::{Client, Settings, sign};
 use crate::config::program::{self, Network, Program, Relay, Signature, Site};
 use crate::config::{Problem, Problems, Schedule};
@@ -170,37 +170,57 @@ fn bucket(program: &Program, url: &BucketUrl) -> Result<Bucket, Failure> {
     }
     let environment = environment();
     let aws = |name: &str| environment.get(name).map(ToOwned::to_owned);
-    let keys = match (aws("AWS_ACCESS_KEY_ID"), aws("AWS_SECRET_ACCESS_KEY")) {
-        (Some(id), Some(secret)) if url.protocol == Protocol::S3 => AccessKeys {
-            id,
-            secret,
-            token: aws("AWS_SESSION_TOKEN"),
-        },
-        _ => {
-            let found = credentials::find(program.profile.as_deref(), &environment)
-                .map_err(|why| Failure::chain(Exit::NotStarted, &why))?;
-            let key = found.credentials.key();
-            AccessKeys {
-                id: key.id.to_owned(),
-                secret: key.secret.to_owned(),
-                token: key.token.map(ToOwned::to_owned),
-            }
+    let keys: Keys = match (aws("AWS_ACCESS_KEY_ID"), aws("AWS_SECRET_ACCESS_KEY")) {
+        (Some(id), Some(secret)) if url.protocol == Protocol::S3 => {
+            let keys = AccessKeys {
+                id,
+                secret,
+                token: aws("AWS_SESSION_TOKEN"),
+            };
+            Arc::new(move || {
+                let keys = keys.clone();
+                Box::pin(async move { Ok(keys) })
+            })
         }
+        _ => chain_keys(program),
     };
-    let keys: Keys = Arc::new(move || {
-        let keys = keys.clone();
-        Box::pin(async move { Ok(keys) })
-    });
     Bucket::open(url, keys).map_err(|why| Failure::chain(Exit::NotStarted, &why))
 }
 
+/// The chain's keys, looked for when the first are needed and renewed before they end.
+fn chain_keys(program: &Program) -> Keys {
+    let program = Arc::new(program.clone());
+    let found: Arc<tokio::sync::OnceCell<credentials::Keyring>> = Arc::default();
+    Arc::new(move || {
+        let (program, found) = (Arc::clone(&program), Arc::clone(&found));
+        Box::pin(async move {
+            let look = async || match find_keys(&program).await {
+                Ok(found) => Ok(found.keys),
+                Err(why) => Err(why.message),
+            };
+            let keys = found.get_or_try_init(look).await?;
+            let keys = keys.current().await.map_err(|why| why.to_string())?;
+            let key = keys.key();
+            Ok(AccessKeys {
+                id: key.id.to_owned(),
+                secret: key.secret.to_owned(),
+                token: key.token.map(ToOwned::to_owned),
+            })
+        })
+    })
+}
+
 /// All that a job needs.
-pub(super) fn tools(global: &Global, program: &Program, mails: bool) -> Result<Tools, Failure> {
+pub(super) async fn tools(
+    global: &Global,
+    program: &Program,
+    mails: bool,
+) -> Result<Tools, Failure> {
     let relay = match &program.mail {
         Some(relay) if mails => Some(mail_settings(relay)?),
         _ => None,
     };
-    let client = client(program)?;
+    let client = client(program).await?;
     Ok(Tools {
         client: Arc::new(client),
         store: store(program)?,
@@ -215,26 +235,38 @@ pub(super) fn tools(global: &Global, program: &Program, mails: bool) -> Result<T
 
 /// The instance's metadata, unless every service is elsewhere or the user forbids it.
 fn own_metadata(program: &Program) -> Option<String> {
-    let disabled = environment()
-        .get("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let disabled = environment().says_true("ALIBABA_CLOUD_ECS_METADATA_DISABLED");
     (program.endpoint.is_none() && !disabled).then(|| crate::cloud::metadata::ADDRESS.to_owned())
 }
 
-/// The client, with the credentials that won.
-pub(super) fn client(program: &Program) -> Result<Client, Failure> {
-    let environment = environment();
-    let found = credentials::find(program.profile.as_deref(), &environment)
+/// The keys of the source that won.
+pub(super) async fn find_keys(program: &Program) -> Result<Found, Failure> {
+    let context = credentials::Context {
+        environment: environment(),
+        settings: settings(program),
+        metadata: own_metadata(program),
+        now: Utc::now,
+    };
+    let found = credentials::find(program.profile.as_deref(), context)
+        .await
         .map_err(|why| Failure::chain(Exit::NotStarted, &why))?;
     for reason in &found.passed_over {
         tracing::warn!(%reason, "a source of credentials is broken and was passed over");
     }
-    tracing::info!(source = %found.source, key = found.credentials.access_key_id(), "credentials");
-    Client::new(settings(program), found.credentials)
-        .map_err(|why| Failure::chain(Exit::NotStarted, &why))
+    tracing::info!(
+        source = %found.source, key = found.keys.at_hand().access_key_id(), expires = ?found.keys.expires(),
+        "credentials"
+    );
+    Ok(found)
 }
 
-fn settings(program: &Program) -> Settings {
+/// The client, with the credentials that won.
+pub(super) async fn client(program: &Program) -> Result<Client, Failure> {
+    let found = find_keys(program).await?;
+    Client::new(settings(program), found.keys).map_err(|why| Failure::chain(Exit::NotStarted, &why))
+}
+
+pub(super) fn settings(program: &Program) -> Settings {
     use crate::cloud::settings;
     Settings {
         endpoint: program.endpoint.clone(),

@@ -4,7 +4,7 @@
 
 use super::answer;
 use super::course::{Course, Trouble};
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Keyring};
 use super::endpoint::{self, Service};
 use super::failure::{CallFailure, Fate, Kind};
 use super::pacing::{Pacing, locked};
@@ -53,8 +53,8 @@ pub struct Request {
 
 impl Request {
     /// The permission it needs.
-    pub fn ram(&self) -> Option<&'static str> {
-        actions::find(self.service.product(), &self.action).and_then(|action| action.ram)
+    pub fn ram(&self) -> Option<String> {
+        actions::permission(self.service.product(), &self.action)
     }
 }
 
@@ -87,7 +87,7 @@ pub struct Client {
     pub(super) settings: Settings,
     /// `http://127.0.0.1:8080`, without a slash at its end.
     base: Option<String>,
-    credentials: Credentials,
+    keys: Keyring,
     in_flight: Semaphore,
     pub(super) pacing: Pacing,
     requests: Mutex<BTreeMap<(String, String), u64>>,
@@ -99,7 +99,7 @@ pub struct Client {
 impl Client {
     /// Errs where the settings make no sense or TLS cannot be set up. `HTTPS_PROXY`, `NO_PROXY` and
     /// `SSL_CERT_FILE` of the process's environment count.
-    pub fn new(settings: Settings, credentials: Credentials) -> Result<Self, ClientError> {
+    pub fn new(settings: Settings, keys: impl Into<Keyring>) -> Result<Self, ClientError> {
         if !endpoint::plausible_region(&settings.home_region) {
             return Err(ClientError::Region(settings.home_region));
         }
@@ -107,7 +107,7 @@ impl Client {
         Ok(Self {
             http: send::http_client(&settings.limits).map_err(ClientError::Http)?,
             base,
-            credentials,
+            keys: keys.into(),
             in_flight: Semaphore::new(settings.max_in_flight.clamp(1, 10_000)),
             pacing: Pacing::default(),
             requests: Mutex::default(),
@@ -115,6 +115,11 @@ impl Client {
             contact: AtomicBool::new(false),
             settings,
         })
+    }
+
+    /// The keys it signs with.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
     }
 
     /// Our clock less the service's by its last `Date`, in seconds; `None` before the first.
@@ -162,6 +167,7 @@ impl Client {
         decode: impl Fn(&Bytes) -> Result<T, wire::BadAnswer>,
     ) -> Result<Answer<T>, Box<CallFailure>> {
         let mut course = Course::new(self, request);
+        let mut keys: Option<Credentials> = None;
         loop {
             course.pace.turn().await;
             if course.attempts == 0
@@ -171,6 +177,13 @@ impl Client {
             {
                 return Err(course.fail(Trouble::silenced()));
             }
+            let used = match keys.take() {
+                Some(keys) => keys,
+                None => match self.keys.current().await {
+                    Ok(keys) => keys,
+                    Err(why) => return Err(course.fail(Trouble::no_keys(why.to_string()))),
+                },
+            };
             let within = course.time_left();
             let date = Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
             let nonce = match nonce() {
@@ -187,7 +200,7 @@ impl Client {
                     date: &date,
                     nonce: &nonce,
                 },
-                &self.credentials.key(),
+                &used.key(),
             );
             let url = match reqwest::Url::parse(&format!("{}/?{}", course.base, signed.query)) {
                 Ok(url) => url,
@@ -205,7 +218,7 @@ impl Client {
                 Err(unheard) => Box::new(course.unheard(&unheard)),
                 Ok(heard) => {
                     self.contact.store(true, Ordering::Relaxed);
-                    match self.weigh(&mut course, heard, &signed.string_to_sign, &decode) {
+                    match self.weigh(&mut course, heard, (&used, &signed.string_to_sign), &decode) {
                         Ok(value) => {
                             course.pace.answered(limits);
                             return Ok(Answer {
@@ -217,6 +230,14 @@ impl Client {
                     }
                 }
             };
+            if trouble.is_of_session() && !course.renewed {
+                // The gateway refuses such keys before anything is done: a change too is sent again.
+                course.renewed = true;
+                keys = self.keys.instead_of(&used).await;
+                if keys.is_some() {
+                    continue;
+                }
+            }
             match course.next(&trouble, sent) {
                 Some(wait) => {
                     tracing::debug!(
@@ -243,7 +264,7 @@ impl Client {
         &self,
         course: &mut Course<'_>,
         heard: Heard,
-        string_to_sign: &str,
+        (used, string_to_sign): (&Credentials, &str),
         decode: &impl Fn(&Bytes) -> Result<T, wire::BadAnswer>,
     ) -> Result<T, Box<Trouble>> {
         let now = Utc::now();
@@ -255,7 +276,7 @@ impl Client {
         let body = if success {
             heard.body
         } else {
-            scrubbed(heard.body, &self.credentials)
+            scrubbed(heard.body, used)
         };
         let envelope = answer::envelope(&body);
         course.raws.push(RawAnswer {

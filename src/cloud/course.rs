@@ -63,6 +63,21 @@ impl Trouble {
         }
     }
 
+    /// There are no keys to sign with any more.
+    pub(super) fn no_keys(message: String) -> Self {
+        Self {
+            reaction: Reaction::Fatal(Kind::Credentials),
+            code: "credentials".to_owned(),
+            ..Self::local(message)
+        }
+    }
+
+    /// The session's token is refused: others may be had.
+    pub(super) fn is_of_session(&self) -> bool {
+        self.reaction == Reaction::Fatal(Kind::Credentials)
+            && self.code.starts_with("InvalidSecurityToken")
+    }
+
     pub(super) fn clock(&mut self, offset: Option<i64>, allowed: u64, success: bool) {
         self.reaction = Reaction::Fatal(Kind::Clock {
             offset_seconds: offset,
@@ -162,6 +177,8 @@ pub(super) struct Course<'a> {
     pub(super) refusals: u32,
     pub(super) unreadables: u32,
     pub(super) nonces: u32,
+    /// Whether the keys were renewed for it once.
+    pub(super) renewed: bool,
 }
 
 impl<'a> Course<'a> {
@@ -185,6 +202,7 @@ impl<'a> Course<'a> {
             refusals: 0,
             unreadables: 0,
             nonces: 0,
+            renewed: false,
         }
     }
 

@@ -57,7 +57,7 @@ pub struct CallFailure {
     /// Such as `DescribeSecurityGroups`.
     pub action: String,
     /// The permission it needs, by the table of actions; `None` where it needs none.
-    pub ram: Option<&'static str>,
+    pub ram: Option<String>,
     /// Empty where it is not known yet.
     pub account: AccountId,
     /// Empty for calls that are not regional.

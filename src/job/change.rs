@@ -499,6 +499,7 @@ fn small_record(
         tool: tool(),
         mode: schedule.remediation.mode.as_str().to_owned(),
         identity: begun.identity.clone(),
+        credentials: tools.client.keys().source(),
         scope: Scope {
             accounts: vec!["self".to_owned()],
             regions: regions

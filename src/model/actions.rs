@@ -304,6 +304,14 @@ pub fn find(product: Product, name: &str) -> Option<&'static Action> {
         .find(|action| action.product == product && action.name == name)
 }
 
+/// The permission that an action needs; of one that is not listed, by the service's usual form.
+pub fn permission(product: Product, name: &str) -> Option<String> {
+    match find(product, name) {
+        Some(action) => action.ram.map(str::to_owned),
+        None => Some(format!("{}:{name}", product.as_str().to_lowercase())),
+    }
+}
+
 /// The actions that a task calls, in the table's order.
 pub fn of(task: Task) -> impl Iterator<Item = &'static Action> {
     ACTIONS

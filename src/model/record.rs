@@ -163,6 +163,9 @@ pub struct RunHeader {
     pub mode: String,
     /// Who asked.
     pub identity: Identity,
+    /// Where the keys came from, such as `environment variables`; `None`: not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
     /// What was asked for.
     pub scope: Scope,
     /// When.

@@ -204,7 +204,13 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
     s.next();
     section(&mut s, styles, &words.get("title.run"))?;
     let times = &header.times;
-    let identity = format!("{} ({})", header.identity.arn, header.identity.kind);
+    let identity = match &header.credentials {
+        Some(source) => format!(
+            "{} ({}; {source})",
+            header.identity.arn, header.identity.kind
+        ),
+        None => format!("{} ({})", header.identity.arn, header.identity.kind),
+    };
     let clock = times.clock_offset_seconds.map_or_else(
         || words.get("label.none"),
         |n| words.say("label.seconds", &[("n", &n.to_string())]),

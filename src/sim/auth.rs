@@ -145,8 +145,16 @@ impl Incoming<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Principal {
     Root,
-    User { name: String, id: String },
-    Role { name: String, session: String },
+    User {
+        name: String,
+        id: String,
+    },
+    Role {
+        name: String,
+        session: String,
+    },
+    /// Without a signature.
+    Nobody,
 }
 
 /// A caller whose signature held.
@@ -159,6 +167,16 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Who asks for AssumeRoleWithOIDC.
+    pub(super) fn nobody() -> Caller {
+        Caller {
+            account: String::new(),
+            principal: Principal::Nobody,
+            allow: Vec::new(),
+            deny: Vec::new(),
+        }
+    }
+
     pub(super) fn may(&self, action: &str) -> bool {
         if self.principal == Principal::Root {
             return true;

@@ -15,6 +15,7 @@
 //! | `seed` | [`World::seeded`]: worlds of any size that are not stored |
 //! | `demo` | [`World::demo`] |
 //! | `faults` | [`Fault`]: what goes wrong on purpose, and its one-line grammar |
+//! | `metadata` | [`Metadata`]: an instance's metadata service, and a credentials URI |
 //! | `packets` | the fate of one packet, by brute force |
 //! | `smtp` | a mail server that keeps what it gets |
 //!
@@ -26,6 +27,7 @@ mod actions;
 pub mod auth;
 mod demo;
 mod faults;
+mod metadata;
 pub mod packets;
 mod rule;
 mod seed;
@@ -36,7 +38,10 @@ mod world;
 mod worldfile;
 
 pub use faults::{Fault, Kind};
+pub use metadata::{Instance, Metadata};
 pub use rule::{PortEntry, PortList, PrefixEntry, PrefixList, Priority, Rule, Tag};
 pub use seed::SeedOptions;
 pub use server::{Cloud, Keys, Options, Throttle};
-pub use world::{AccessKey, Account, Discovery, Group, Region, Role, Session, User, World};
+pub use world::{
+    AccessKey, Account, Discovery, Group, OidcToken, Region, Role, Session, User, World,
+};

@@ -366,7 +366,7 @@ pub struct Role {
     /// `300000000000000001`.
     #[serde(default = "role_id")]
     pub id: String,
-    /// Accounts that may assume it.
+    /// Accounts, and ARNs of OIDC providers, that may assume it.
     #[serde(default)]
     pub trust: Vec<String>,
     /// Demanded of whoever assumes it.
@@ -452,6 +452,17 @@ pub struct Session {
     pub expires: DateTime<Utc>,
 }
 
+/// A token that an OIDC provider vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcToken {
+    /// ARN of the provider.
+    pub provider: String,
+    /// The token, whatever it says.
+    pub token: String,
+    /// Whose it is.
+    pub subject: String,
+}
+
 /// Everything the simulated cloud knows.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -467,6 +478,8 @@ pub struct World {
     pub priority_is_identity: bool,
     /// Whether this is the international site, where Cloud Config has another host.
     pub international: bool,
+    /// Tokens that AssumeRoleWithOIDC takes.
+    pub oidc_tokens: Vec<OidcToken>,
     /// Rules asked for evaluation by StartConfigRuleEvaluation, in order.
     pub evaluations: Vec<String>,
     pub(super) next_id: u64,
@@ -481,6 +494,7 @@ impl Default for World {
             faults: Vec::new(),
             priority_is_identity: true,
             international: false,
+            oidc_tokens: Vec::new(),
             evaluations: Vec::new(),
             next_id: 1,
         }

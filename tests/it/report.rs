@@ -86,6 +86,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
                 kind: "RAMUser".to_owned(),
                 principal: "200000000000000001".to_owned(),
             },
+            credentials: None,
             scope: Scope {
                 accounts: vec!["self".to_owned()],
                 regions: vec!["all".to_owned()],

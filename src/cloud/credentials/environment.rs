@@ -1,6 +1,6 @@
 //! Keys in environment variables.
 
-use super::{CredentialSource, Credentials, Environment, SourceError};
+use super::{Context, CredentialSource, Credentials, Issued, Loading, SourceError};
 
 /// `ALIBABA_CLOUD_ACCESS_KEY_ID`, `..._SECRET` and, for a session's key, `ALIBABA_CLOUD_SECURITY_TOKEN`.
 pub struct EnvironmentKeys;
@@ -9,16 +9,9 @@ const ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
 const TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
 
-impl CredentialSource for EnvironmentKeys {
-    fn name(&self) -> String {
-        "environment variables".to_owned()
-    }
-
-    fn absent(&self, _: &Environment) -> String {
-        format!("{ID} and {SECRET} are not set")
-    }
-
-    fn load(&self, environment: &Environment) -> Result<Option<Credentials>, SourceError> {
+impl EnvironmentKeys {
+    fn read(context: &Context) -> Result<Option<Issued>, SourceError> {
+        let environment = &context.environment;
         match (environment.get(ID), environment.get(SECRET)) {
             (None, None) => Ok(None),
             (Some(_), None) => Err(SourceError::Broken(format!(
@@ -27,9 +20,22 @@ impl CredentialSource for EnvironmentKeys {
             (None, Some(_)) => Err(SourceError::Broken(format!(
                 "{SECRET} is set and {ID} is not"
             ))),
-            (Some(id), Some(secret)) => {
-                Credentials::new(id, secret, environment.get(TOKEN)).map(Some)
-            }
+            (Some(id), Some(secret)) => Credentials::new(id, secret, environment.get(TOKEN))
+                .map(|c| Some(Issued::lasting(c))),
         }
+    }
+}
+
+impl CredentialSource for EnvironmentKeys {
+    fn name(&self) -> String {
+        "environment variables".to_owned()
+    }
+
+    fn absent(&self, _: &Context) -> String {
+        format!("{ID} and {SECRET} are not set")
+    }
+
+    fn load<'a>(&'a self, context: &'a Context) -> Loading<'a> {
+        Box::pin(std::future::ready(Self::read(context)))
     }
 }

@@ -1,17 +1,48 @@
-//! Where keys come from: the ecosystem's default chain, a file per source.
+//! Where keys come from: the ecosystem's default chain, a file per source; and how they stay good.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `environment` | keys in variables |
+//! | `oidc` | an OIDC token traded for a session (RRSA) |
+//! | `cli_profile`, `external` | the aliyun CLI's file; a command that prints keys |
+//! | `ini` | the SDKs' own file |
+//! | `ecs_metadata` | the role of the ECS instance |
+//! | `uri` | a URI that answers with keys |
+//! | `assume` | AssumeRole, also of other accounts |
+//! | `keyring` | keys that are renewed before they end |
+//! | `document`, `plain` | a session's keys as answers hold them; HTTP that signs nothing |
 //!
 //! Source of the order: alibabacloud-credentials 1.0.12 (Python), read 2026-08.
 //! To add a source, add a file, implement [`CredentialSource`] and give it its place in [`chain`].
 
+mod assume;
 mod cli_profile;
+mod document;
+mod ecs_metadata;
 mod environment;
+mod external;
+mod ini;
+mod keyring;
+mod oidc;
+mod plain;
+mod uri;
 
+pub use assume::{Refusal, Role, assume};
 pub use cli_profile::CliProfile;
+pub use ecs_metadata::EcsMetadata;
 pub use environment::EnvironmentKeys;
+pub use ini::IniFile;
+pub use keyring::Keyring;
+pub use oidc::OidcRole;
+pub use uri::CredentialsUri;
 
+use super::settings::Settings;
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Keys to sign with. `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -93,6 +124,12 @@ impl Environment {
         }
     }
 
+    /// Whether a variable is `true`, in whatever case.
+    pub fn says_true(&self, name: &str) -> bool {
+        self.get(name)
+            .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    }
+
     /// The home directory.
     pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
@@ -108,35 +145,70 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// What a source may look at.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The process's environment.
+    pub environment: Environment,
+    /// How STS is called.
+    pub settings: Settings,
+    /// Where an ECS instance's metadata is; `None`: nowhere.
+    pub metadata: Option<String>,
+    /// The clock.
+    pub now: fn() -> DateTime<Utc>,
+}
+
+/// Keys and when they end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The keys.
+    pub credentials: Credentials,
+    /// When they end; `None`: that is not known, or never.
+    pub expires: Option<DateTime<Utc>>,
+}
+
+impl Issued {
+    /// Keys of which no end is known.
+    pub fn lasting(credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            expires: None,
+        }
+    }
+}
+
 /// Why a source that is meant gives no keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// It is there and broken: the chain goes on, as the ecosystem's does, and the reason is kept.
     #[error("{0}")]
     Broken(String),
-    /// The ecosystem would use it and we cannot yet: the chain ends, since whatever comes next is
-    /// another identity.
+    /// The ecosystem would use it and this program does not: the chain ends, since whatever comes next
+    /// is another identity.
     #[error("{0}")]
-    NotBuilt(String),
+    Refused(String),
 }
 
+/// A source at work.
+pub type Loading<'a> = BoxFuture<'a, Result<Option<Issued>, SourceError>>;
+
 /// One place where keys can be.
-pub trait CredentialSource {
+pub trait CredentialSource: Send + Sync {
     /// What it is called in messages.
     fn name(&self) -> String;
 
     /// Why [`CredentialSource::load`] said `Ok(None)`.
-    fn absent(&self, environment: &Environment) -> String;
+    fn absent(&self, context: &Context) -> String;
 
-    /// `Ok(None)`: not mine. `Err`: mine, and broken.
-    fn load(&self, environment: &Environment) -> Result<Option<Credentials>, SourceError>;
+    /// `Ok(None)`: not mine. `Err`: mine, and broken. Called again when the keys are to be renewed.
+    fn load<'a>(&'a self, context: &'a Context) -> Loading<'a>;
 }
 
 /// Keys and where they came from.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Found {
-    /// The keys.
-    pub credentials: Credentials,
+    /// The keys, renewed by the source that gave them.
+    pub keys: Keyring,
     /// The source's name.
     pub source: String,
     /// Sources before it that were broken, each with its reason.
@@ -151,117 +223,51 @@ pub struct NoCredentials {
     pub reasons: Vec<String>,
 }
 
-/// A source of the ecosystem's chain that is not built: known, so that it is never passed over in silence.
-struct NotBuilt {
-    name: &'static str,
-    /// All of these set: it is meant.
-    variables: &'static [&'static str],
-    /// Any of these files in the home directory: it is meant.
-    files: &'static [&'static str],
-}
-
-impl CredentialSource for NotBuilt {
-    fn name(&self) -> String {
-        self.name.to_owned()
-    }
-
-    fn absent(&self, _: &Environment) -> String {
-        format!(
-            "not built yet, and not asked for ({} not set)",
-            self.variables.join(", ")
-        )
-    }
-
-    fn load(&self, environment: &Environment) -> Result<Option<Credentials>, SourceError> {
-        if self
-            .variables
-            .iter()
-            .all(|name| environment.get(name).is_some())
-        {
-            return Err(SourceError::NotBuilt(format!(
-                "{} set, but this source is not built yet",
-                self.variables.join(", ")
-            )));
-        }
-        let home = environment.home();
-        let file = self
-            .files
-            .iter()
-            .filter_map(|file| home.map(|home| home.join(file)))
-            .find(|path| path.exists());
-        match file {
-            Some(path) => Err(SourceError::NotBuilt(format!(
-                "{} exists, but this source is not built yet",
-                path.display()
-            ))),
-            None => Ok(None),
-        }
-    }
-}
-
 /// The default chain, in order; a configured profile is the whole chain.
-pub fn chain(profile: Option<&str>) -> Vec<Box<dyn CredentialSource>> {
-    if let Some(profile) = profile {
-        return vec![Box::new(CliProfile {
-            profile: Some(profile.to_owned()),
-        })];
+pub fn chain(profile: Option<&str>) -> Vec<Arc<dyn CredentialSource>> {
+    if profile.is_some() {
+        return vec![Arc::new(CliProfile::new(profile))];
     }
     vec![
         // 1
-        Box::new(EnvironmentKeys),
+        Arc::new(EnvironmentKeys),
         // 2
-        Box::new(NotBuilt {
-            name: "OIDC role",
-            variables: &[
-                "ALIBABA_CLOUD_ROLE_ARN",
-                "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
-                "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
-            ],
-            files: &[],
-        }),
+        Arc::new(OidcRole),
         // 3
-        Box::new(CliProfile { profile: None }),
+        Arc::new(CliProfile::new(None)),
         // 4
-        Box::new(NotBuilt {
-            name: "INI file",
-            variables: &["ALIBABA_CLOUD_CREDENTIALS_FILE"],
-            files: &[".alibabacloud/credentials.ini", ".alibabacloud/credentials"],
-        }),
+        Arc::new(IniFile),
         // 5
-        Box::new(NotBuilt {
-            name: "ECS metadata",
-            variables: &["ALIBABA_CLOUD_ECS_METADATA"],
-            files: &[],
-        }),
+        Arc::new(EcsMetadata),
         // 6
-        Box::new(NotBuilt {
-            name: "credentials URI",
-            variables: &["ALIBABA_CLOUD_CREDENTIALS_URI"],
-            files: &[],
-        }),
+        Arc::new(CredentialsUri),
     ]
 }
 
 /// Walks the chain. `profile` is `[credentials] profile`: then only the CLI's file is looked at.
-pub fn find(profile: Option<&str>, environment: &Environment) -> Result<Found, NoCredentials> {
+///
+/// # Errors
+/// No source gives keys, each with its reason.
+pub async fn find(profile: Option<&str>, context: Context) -> Result<Found, NoCredentials> {
+    let context = Arc::new(context);
     let mut reasons = Vec::new();
     let mut passed_over = Vec::new();
     for source in chain(profile) {
         let name = source.name();
-        match source.load(environment) {
-            Ok(Some(credentials)) => {
+        match source.load(&context).await {
+            Ok(Some(issued)) => {
                 return Ok(Found {
-                    credentials,
+                    keys: Keyring::renewed_by(issued, source, context),
                     source: name,
                     passed_over,
                 });
             }
-            Ok(None) => reasons.push(format!("{name}: {}", source.absent(environment))),
+            Ok(None) => reasons.push(format!("{name}: {}", source.absent(&context))),
             Err(SourceError::Broken(reason)) => {
                 passed_over.push(format!("{name}: {reason}"));
                 reasons.push(format!("{name}: {reason}"));
             }
-            Err(SourceError::NotBuilt(reason)) => {
+            Err(SourceError::Refused(reason)) => {
                 reasons.push(format!("{name}: {reason}"));
                 return Err(NoCredentials { reasons });
             }

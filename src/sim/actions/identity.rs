@@ -1,6 +1,6 @@
 //! STS, the resource directory, Cloud Config: everything that is not ECS.
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 use serde_json::json;
 
 use super::super::auth::{Principal, sha256_hex};
@@ -14,6 +14,7 @@ pub(super) fn denied(call: &Call<'_>, auth_action: &str) -> Failure {
         Principal::Root => ("Account", call.caller.account.clone()),
         Principal::User { id, .. } => ("SubUser", id.clone()),
         Principal::Role { name, session } => ("AssumedRoleUser", format!("{name}:{session}")),
+        Principal::Nobody => ("Anonymous", String::new()),
     };
     let code = if call.spec.product == "Ecs" {
         "Forbidden.RAM"
@@ -65,6 +66,8 @@ pub(super) fn who(call: &Call<'_>, state: &mut State) -> Result<String, Failure>
             "RoleId": "",
             "UserId": id,
         }),
+        // Never asked: only AssumeRoleWithOIDC is let in without a signature.
+        Principal::Nobody => return Err(denied(call, "sts:GetCallerIdentity")),
         Principal::Role { name, session } => {
             let id = role(&state.world, account, name)
                 .map(|r| r.id.clone())
@@ -87,6 +90,27 @@ pub(super) fn who(call: &Call<'_>, state: &mut State) -> Result<String, Failure>
 }
 
 pub(super) fn assume_role(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let asked = asked(call, state)?;
+    let role = &asked.role;
+    let trusted = role.trust.contains(&call.caller.account);
+    let external =
+        role.external_id.is_none() || role.external_id.as_deref() == call.get("ExternalId");
+    if !trusted || !external {
+        return Err(denied(call, "sts:AssumeRole"));
+    }
+    let answer = grant(call, state, &asked);
+    Ok(answer.to_string())
+}
+
+/// What a session is asked for, checked as both ways to one check it.
+struct Asked<'a> {
+    account: &'a str,
+    role: Role,
+    session: &'a str,
+    seconds: i64,
+}
+
+fn asked<'a>(call: &Call<'a>, state: &State) -> Result<Asked<'a>, Failure> {
     let invalid = |name: &str| {
         Failure::bad(
             &format!("InvalidParameter.{name}"),
@@ -118,29 +142,21 @@ pub(super) fn assume_role(call: &Call<'_>, state: &mut State) -> Result<String, 
     if seconds < 900 || seconds > role.max_session {
         return Err(invalid("DurationSeconds"));
     }
-    let trusted = role.trust.contains(&call.caller.account);
-    let external =
-        role.external_id.is_none() || role.external_id.as_deref() == call.get("ExternalId");
-    if !trusted || !external {
-        return Err(denied(call, "sts:AssumeRole"));
-    }
-    let number = state.world.new_number();
-    let secret = sha256_hex(format!("secret {arn} {session} {number}").as_bytes());
-    // As long as real ones, with the characters that are awkward in queries.
-    let token = format!(
-        "CAISsim+{}/{}=={number}",
-        sha256_hex(format!("token {secret}").as_bytes()).repeat(6),
-        sha256_hex(session.as_bytes())
-    );
-    let made = Session {
-        access_key_id: format!("STS.sim{number:020}"),
-        access_key_secret: secret.chars().take(40).collect(),
-        security_token: token,
-        account: account.into(),
-        role: role.name.clone(),
-        name: session.into(),
-        expires: call.now + Duration::seconds(seconds),
-    };
+    Ok(Asked {
+        account,
+        role,
+        session,
+        seconds,
+    })
+}
+
+fn grant(call: &Call<'_>, state: &mut State, asked: &Asked<'_>) -> serde_json::Value {
+    let life = call
+        .session_life
+        .unwrap_or(Duration::seconds(asked.seconds));
+    let (account, role, session) = (asked.account, &asked.role, asked.session);
+    let who = (account, role.name.as_str(), session);
+    let made = issue(&mut state.world, who, call.now + life);
     let mut answer = json!({
         "RequestId": call.request_id,
         "Credentials": {
@@ -157,10 +173,70 @@ pub(super) fn assume_role(call: &Call<'_>, state: &mut State) -> Result<String, 
     if let Some(source) = call.get("SourceIdentity") {
         answer["SourceIdentity"] = json!(source);
     }
-    state
+    answer
+}
+
+/// A new session of a role: account, role, session's name. Its end has whole seconds, as it is told.
+pub(in crate::sim) fn issue(
+    world: &mut World,
+    (account, role, session): (&str, &str, &str),
+    expires: DateTime<Utc>,
+) -> Session {
+    let number = world.new_number();
+    let secret = sha256_hex(format!("secret {account} {role} {session} {number}").as_bytes());
+    // As long as real ones, with the characters that are awkward in queries.
+    let token = format!(
+        "CAISsim+{}/{}=={number}",
+        sha256_hex(format!("token {secret}").as_bytes()).repeat(6),
+        sha256_hex(session.as_bytes())
+    );
+    let made = Session {
+        access_key_id: format!("STS.sim{number:020}"),
+        access_key_secret: secret.chars().take(40).collect(),
+        security_token: token,
+        account: account.into(),
+        role: role.into(),
+        name: session.into(),
+        expires: expires.trunc_subsecs(0),
+    };
+    let id = made.access_key_id.clone();
+    world.sessions.insert(id, made.clone());
+    made
+}
+
+/// Not signed: the token is the proof. Which code a wrong one gets is unverified.
+pub(super) fn assume_role_with_oidc(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let provider = call.need("OIDCProviderArn")?;
+    let token = call.need("OIDCToken")?;
+    let asked = asked(call, state)?;
+    let known = state
         .world
-        .sessions
-        .insert(made.access_key_id.clone(), made);
+        .oidc_tokens
+        .iter()
+        .find(|known| known.provider == provider && known.token == token)
+        .cloned()
+        .ok_or_else(|| {
+            Failure::bad(
+                "AuthenticationFail.OIDCToken.Invalid",
+                "This JWT token is invalid.",
+            )
+        })?;
+    if !asked.role.trust.iter().any(|trusted| trusted == provider) {
+        return Err(Failure::new(
+            403,
+            "AuthenticationFail.NoPermission",
+            "This operation is forbidden by RAM.",
+        ));
+    }
+    let mut answer = grant(call, state, &asked);
+    answer["OIDCTokenInfo"] = json!({
+        "Issuer": "https://oidc.example.invalid",
+        "Subject": known.subject,
+        "ClientIds": "sts.aliyuncs.com",
+        "IssuanceTime": call.now.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "ExpirationTime": (call.now + Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "VerificationInfo": "Success",
+    });
     Ok(answer.to_string())
 }
 

@@ -295,6 +295,23 @@ static SPECS: &[Spec] = &[
         identity::assume_role,
     ),
     other(
+        "AssumeRoleWithOIDC",
+        "Sts",
+        STS,
+        "",
+        &[
+            "OIDCProviderArn",
+            "OIDCToken",
+            "RoleArn",
+            "RoleSessionName",
+            "DurationSeconds",
+            "Policy",
+            // Of an unsigned call, which has no envelope of its own.
+            "Format",
+        ],
+        identity::assume_role_with_oidc,
+    ),
+    other(
         "GetResourceDirectory",
         "ResourceDirectoryMaster",
         RD,
@@ -340,6 +357,8 @@ pub(super) fn is_known(action: &str) -> bool {
     find(action).is_some()
 }
 
+pub(super) use identity::issue;
+
 pub(super) fn find(action: &str) -> Option<&'static Spec> {
     SPECS.iter().find(|s| s.name == action)
 }
@@ -376,6 +395,8 @@ pub(super) struct Call<'a> {
     pub(super) strict: bool,
     /// The host that was called.
     pub(super) host: &'a str,
+    /// How long a session lasts, whatever is asked for.
+    pub(super) session_life: Option<chrono::Duration>,
 }
 
 impl<'a> Call<'a> {
