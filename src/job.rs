@@ -6,6 +6,7 @@ mod change;
 mod delivery;
 mod read;
 
+pub use crate::cloud::Stop;
 pub use change::{Restore, apply_plan, rollback};
 pub use delivery::{not_started, resend, send_waiting};
 
@@ -17,8 +18,8 @@ use crate::evidence::format::{self, Changes, Findings, Manifest, PolicyText, Pre
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
 use crate::exposure::Internet;
 use crate::model::{
-    Artifact, Change, Coverage, Held, Identity, RegionCoverage, RegionStatus, RunHeader, RunId,
-    RunRecord, Scope, Times, Totals,
+    Artifact, Change, Coverage, Held, HoldReason, Identity, RegionCoverage, RegionStatus,
+    RunHeader, RunId, RunRecord, Scope, Times, Totals,
 };
 use crate::policy::{History, Policy};
 use crate::remedy::apply::Waits;
@@ -60,6 +61,9 @@ pub struct Tools {
     pub waits: Waits,
     /// Where this host's own metadata is, where it may be an ECS instance.
     pub metadata: Option<String>,
+    /// Once it is asked, nothing more is read and no further group is changed; the run is sealed as far
+    /// as it came.
+    pub stop: Stop,
     /// Told of progress.
     pub progress: Arc<dyn Fn(Progress<'_>) + Send + Sync>,
 }
@@ -104,6 +108,19 @@ impl RunOutcome {
         self.copy_error.is_some()
             || self.unsent.is_some()
             || self.receipts.iter().any(|receipt| !receipt.accepted())
+    }
+
+    /// Whether it was asked to stop before all was read, or before all was changed that it would have.
+    pub fn cut_short(&self) -> bool {
+        let regions = &self.record.coverage.regions;
+        let unread = regions
+            .iter()
+            .any(|region| region.error.as_ref().is_some_and(|e| e.code == Stop::CODE));
+        let held = &self.record.held;
+        unread
+            || held
+                .iter()
+                .any(|held| held.reasons.contains(&HoldReason::Deadline))
     }
 
     /// Whether a change was attempted and is not verified, or the group is still exposed.

@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::plan::PlanFile;
-use super::{Global, setup, show};
+use super::{Global, setup, show, signals};
 use crate::config::{Problems, Schedule};
 use crate::evidence::format::sha256;
 use crate::job::{self, Job};
@@ -74,7 +74,8 @@ impl Apply {
             ticket: self.ticket,
             plan_sha256: sha256(&bytes).as_str().to_owned(),
         };
-        let outcome = job::apply_plan(&job, &tools, &file.plan, &file.account, approval).await?;
+        let work = job::apply_plan(&job, &tools, &file.plan, &file.account, approval);
+        let outcome = signals::heed(&tools.stop, work).await??;
         let exit = Exit::of(&outcome, None);
         show::outcome(global, &outcome, exit);
         Ok(exit)

@@ -142,6 +142,7 @@ impl Demo {
             now: Utc::now,
             waits: Waits::default(),
             metadata: None,
+            stop: crate::job::Stop::default(),
             progress: show::progress(global),
         })
     }

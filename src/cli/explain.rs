@@ -84,6 +84,7 @@ impl Explain {
             groups_at_once: 1,
             attached: false,
             expected: false,
+            stop: crate::job::Stop::default(),
         };
         let mut found: Option<GroupReading> = None;
         let mut failed = None;

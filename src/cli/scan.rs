@@ -1,7 +1,7 @@
 //! `scan`: read only.
 
 use super::exit::{Exit, Failure};
-use super::{Global, setup, show};
+use super::{Global, setup, show, signals};
 use crate::config::program::is_region;
 use crate::config::schedule::{FORMATS, Schedule, is_group, severity};
 use crate::job::{self, Job};
@@ -82,7 +82,7 @@ impl Scan {
             schedule,
             copies: self.out,
         };
-        let outcome = job::run(&job, &tools).await?;
+        let outcome = signals::heed(&tools.stop, job::run(&job, &tools)).await??;
         let exit = Exit::of(&outcome, self.fail_on);
         show::outcome(global, &outcome, exit);
         Ok(exit)

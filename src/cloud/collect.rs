@@ -21,6 +21,7 @@ pub use scope::glob;
 
 use super::call::{self, Client, Effect};
 use super::endpoint::Service;
+use super::stop::Stop;
 use super::wire;
 use crate::model::{
     AccountId, Attachments, CallError, GroupId, GroupReading, RawAnswer, RegionCoverage, RegionId,
@@ -59,6 +60,8 @@ pub struct Request {
     pub attached: bool,
     /// Whether the listing is held against Cloud Config's, where that may be read.
     pub expected: bool,
+    /// Once it is asked, nothing more is read: what was not is failed, by name.
+    pub stop: Stop,
 }
 
 impl Request {
@@ -76,6 +79,7 @@ impl Request {
             groups_at_once: 8,
             attached: false,
             expected: false,
+            stop: Stop::default(),
         }
     }
 }
@@ -166,7 +170,17 @@ struct Target {
 }
 
 async fn everything(shared: Arc<Shared>, out: Out) -> Result<(), Gone> {
-    let mut targets = targets(&shared, &out).await?;
+    let stop = shared.request.stop.clone();
+    // Asked before the regions are known: `*` stands for them all.
+    let mut targets = tokio::select! {
+        biased;
+        why = stop.wait() => {
+            let coverage = shared.failed_region(RegionId::from("*"), Stop::error(&why));
+            out.send(Collected::Region(coverage)).await?;
+            return Ok(());
+        }
+        targets = targets(&shared, &out) => targets?,
+    };
     let mut tasks: JoinSet<Result<(), Gone>> = JoinSet::new();
     let mut running: HashMap<tokio::task::Id, RegionId> = HashMap::new();
     loop {

@@ -17,6 +17,7 @@ pub mod retry;
 mod send;
 pub mod settings;
 pub mod sign;
+mod stop;
 pub mod wire;
 
 pub use call::{Answer, Client, Effect};
@@ -24,3 +25,4 @@ pub use collect::{Unread, collect, read_group};
 pub use endpoint::Service;
 pub use failure::{CallFailure, Fate, Kind};
 pub use settings::{Limits, Network, Settings, Site};
+pub use stop::Stop;

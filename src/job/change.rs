@@ -71,6 +71,12 @@ impl<'a> Changing<'a> {
                 ));
                 continue;
             }
+            if let Some(why) = self.tools.stop.asked() {
+                let detail = format!("the run was asked to stop ({why}) before this group");
+                self.held
+                    .push(guard::held(group, vec![HoldReason::Deadline], detail));
+                continue;
+            }
             let now = (self.tools.now)();
             if !windows.is_empty() && !windows.iter().any(|window| window.holds(now, zone)) {
                 let closed = "the window closed while the run went on".to_owned();

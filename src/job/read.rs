@@ -3,6 +3,7 @@
 
 use super::attached::Places;
 use super::{Begun, Error, Progress, Tools};
+use crate::cloud::Stop;
 use crate::cloud::collect::{Collected, Request, collect};
 use crate::config::schedule::{Schedule, ScopeConfig};
 use crate::evidence::Spool;
@@ -90,7 +91,10 @@ impl<'p> Reading<'p> {
         tools: &Tools,
         schedule: &Schedule,
     ) -> Result<(), Error> {
-        let request = request(&schedule.scope, &self.account);
+        let request = Request {
+            stop: tools.stop.clone(),
+            ..request(&schedule.scope, &self.account)
+        };
         let mut stream = collect(Arc::clone(&tools.client), request);
         while let Some(event) = stream.recv().await {
             self.take(event, tools)?;
@@ -333,6 +337,7 @@ pub(super) fn request(scope: &ScopeConfig, account: &AccountId) -> Request {
         groups_at_once: GROUPS_AT_ONCE,
         attached: true,
         expected: true,
+        stop: Stop::default(),
     }
 }
 

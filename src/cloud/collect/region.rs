@@ -6,6 +6,7 @@ use super::lists::ListCache;
 use super::{Collected, Gone, Out, Request, Shared, Target, attached, expected};
 use crate::cloud::call::{self, Effect};
 use crate::cloud::endpoint::Service;
+use crate::cloud::stop::Stop;
 use crate::cloud::{Answer, CallFailure, Client, pacing, wire};
 use crate::model::{
     AccountId, Attachments, CallError, GroupReading, RegionCoverage, RegionId, RegionStatus,
@@ -94,8 +95,14 @@ pub(super) async fn scan(shared: Arc<Shared>, target: Target, out: Out) -> Resul
     for warning in target.warnings {
         tally.warn(warning);
     }
+    let stop = shared.request.stop.clone();
     let attachments = if shared.request.attached {
-        look_at_attached(&region, &mut tally, &out).await?
+        tokio::select! {
+            biased;
+            // The listing's turn comes next, and says why the region is not read.
+            _ = stop.wait() => None,
+            found = look_at_attached(&region, &mut tally, &out) => found?,
+        }
     } else {
         None
     };
@@ -118,7 +125,18 @@ pub(super) async fn scan(shared: Arc<Shared>, target: Target, out: Out) -> Resul
     })
     .buffered(shared.request.groups_at_once.max(1));
     let mut steps = pin!(steps);
-    while let Some(step) = steps.next().await {
+    loop {
+        // What is being read when it is asked is dropped: the region says so, and is not read.
+        let step = tokio::select! {
+            biased;
+            why = stop.wait() => {
+                tally.listing_failed = true;
+                tally.fail(Stop::error(&why));
+                break;
+            }
+            step = steps.next() => step,
+        };
+        let Some(step) = step else { break };
         match step {
             Step::Listed(item) => listed(&region, item, &mut tally, &out).await?,
             Step::Read(reading) => read(reading, &mut tally, &out).await?,
@@ -126,7 +144,16 @@ pub(super) async fn scan(shared: Arc<Shared>, target: Target, out: Out) -> Resul
     }
     if shared.request.expected {
         let began_ms = began.saturating_mul(1000);
-        compare(&region, &mut tally, &out, attachments.as_deref(), began_ms).await?;
+        let asked = tokio::select! {
+            why = stop.wait(), if !tally.listing_failed => Some(why),
+            done = compare(&region, &mut tally, &out, attachments.as_deref(), began_ms) => {
+                done?;
+                None
+            }
+        };
+        if let Some(why) = asked {
+            tally.fail(Stop::error(&why));
+        }
     }
     let now = shared.client.requests(&account, target.region.as_str());
     let coverage = tally.finish(now.saturating_sub(before));

@@ -120,6 +120,21 @@ impl Host {
         }
     }
 
+    /// Waits until the cloud was asked for that action.
+    pub(crate) async fn called(&self, action: &str) {
+        while !self.cloud.calls().contains_key(action) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, child: &std::process::Child, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &child.id().to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -{name}");
+    }
+
     /// Tools on this host, with waits that a test can afford.
     pub(crate) fn tools(&self) -> Tools {
         let key = self.cloud.keys().remove(0);
@@ -141,6 +156,7 @@ impl Host {
                 deadline: Duration::from_millis(3500),
             },
             metadata: None,
+            stop: sgwarden::job::Stop::default(),
             progress: Arc::new(|_| {}),
         }
     }
