@@ -43,22 +43,32 @@ pub(super) fn program_and_schedule(
 ) -> Result<(Program, Schedule), Failure> {
     let mut problems = Vec::new();
     let program = read_program(global, &mut problems);
+    let schedule = schedule(file, program.as_ref());
+    let schedule = schedule.map_err(|more| problems.extend(more)).ok();
+    refuse(problems)?;
+    match (program, schedule) {
+        (Some(program), Some(schedule)) => Ok((program, schedule)),
+        _ => Err(Failure::usage("no configuration")),
+    }
+}
+
+/// One schedule, held against the program's configuration where that is known.
+pub(super) fn schedule(file: &Path, program: Option<&Program>) -> Result<Schedule, Vec<Problem>> {
+    let mut problems = Vec::new();
     let schedule = read_schedule(file, &mut problems);
-    let (program, schedule) = match (program, schedule) {
-        (Some(program), Some(schedule)) => (program, schedule),
-        _ => {
-            refuse(problems)?;
-            return Err(Failure::usage("no configuration"));
-        }
-    };
-    if !schedule.mails.is_empty() && program.mail.is_none() {
+    if let (Some(schedule), Some(program)) = (&schedule, program)
+        && !schedule.mails.is_empty()
+        && program.mail.is_none()
+    {
         problems.push(whole(
             file,
             "has [[mail]], but sgwarden.toml has no [mail] to send by",
         ));
     }
-    refuse(problems)?;
-    Ok((program, schedule))
+    match schedule {
+        Some(schedule) if problems.is_empty() => Ok(schedule),
+        _ => Err(problems),
+    }
 }
 
 fn refuse(mut problems: Vec<Problem>) -> Result<(), Failure> {
@@ -229,6 +239,7 @@ pub(super) async fn tools(
         now: Utc::now,
         waits: Waits::default(),
         metadata: own_metadata(program),
+        stop: crate::job::Stop::default(),
         progress: super::show::progress(global),
     })
 }

@@ -153,12 +153,14 @@ impl Schedule {
                 format!("a schedule's name becomes part of file names: \"{name}\" must be letters, digits, hyphens and underscores, at most 64, and no command such as scan"),
             );
         }
-        if let Some(cron) = top.text("cron") {
+        let cron = top.text("cron");
+        if let Some(cron) = &cron {
             match Cron::parse(&cron.value) {
                 Ok(read) => out.cron = Some(read),
-                Err(why) => top.problem(&cron, why),
+                Err(why) => top.problem(cron, why),
             }
         }
+        let own_zone = out.cron.as_ref().and_then(Cron::zone);
         if let Some(zone) = top.text("timezone") {
             match zone.value.parse::<Tz>() {
                 Ok(read) => out.timezone = read,
@@ -170,6 +172,17 @@ impl Schedule {
                     ),
                 ),
             }
+        }
+        match (own_zone, &cron) {
+            (Some(own), Some(cron)) if top.has("timezone") && own != out.timezone => top.problem(
+                cron,
+                format!(
+                    "CRON_TZ={own} and timezone = \"{}\" differ: name the zone once",
+                    out.timezone
+                ),
+            ),
+            (Some(own), _) => out.timezone = own,
+            (None, _) => {}
         }
         if let Some(table) = top.table("scope") {
             read_scope(&table, &mut out.scope);
