@@ -1,10 +1,12 @@
 //! `run`: one whole job, as a schedule says.
 
 use super::exit::{Exit, Failure};
-use super::{Global, scan, setup, show};
-use crate::job::{self, Job};
+use super::{Global, scan, setup, show, signals};
+use crate::config::{Program, Schedule};
+use crate::job::{self, Job, RunOutcome, Stop};
 use crate::model::Severity;
 use crate::policy::remediation::Mode;
+use chrono::Utc;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -28,34 +30,51 @@ impl Run {
         if self.dry_run {
             schedule.remediation.mode = Mode::Off;
         }
-        let tools = setup::tools(global, &program, !schedule.mails.is_empty()).await?;
         let job = Job {
             command: "run".to_owned(),
             schedule,
             copies: None,
         };
-        let outcome = match job::run(&job, &tools).await {
-            Ok(outcome) => outcome,
-            Err(why) => {
-                let failure = Failure::from(why);
-                if failure.exit == Exit::NotStarted
-                    && let Some(relay) = &tools.relay
-                {
-                    let schedule = &job.schedule;
-                    job::not_started(
-                        relay,
-                        &schedule.mails,
-                        &schedule.name,
-                        &failure.message,
-                        tools.now,
-                    )
-                    .await;
-                }
-                return Err(failure);
-            }
-        };
+        let stop = Stop::default();
+        let outcome = signals::heed(&stop, whole(global, &program, &job, &stop)).await??;
         let exit = Exit::of(&outcome, self.fail_on);
         show::outcome(global, &outcome, exit);
         Ok(exit)
+    }
+}
+
+/// A schedule's job to its end, whoever starts it: its people hear of one that could not start.
+pub(super) async fn whole(
+    global: &Global,
+    program: &Program,
+    job: &Job,
+    stop: &Stop,
+) -> Result<RunOutcome, Failure> {
+    let work = async {
+        let mails = !job.schedule.mails.is_empty();
+        let mut tools = setup::tools(global, program, mails).await?;
+        tools.stop = stop.clone();
+        job::run(job, &tools).await.map_err(Failure::from)
+    };
+    let failure = match work.await {
+        Ok(outcome) => return Ok(outcome),
+        Err(failure) => failure,
+    };
+    if failure.exit == Exit::NotStarted {
+        tell(program, &job.schedule, &failure.message).await;
+    }
+    Err(failure)
+}
+
+/// Tells a schedule's people that its run could not start; where there is no way to, the log has it.
+pub(super) async fn tell(program: &Program, schedule: &Schedule, why: &str) {
+    let Some(relay) = (program.mail.as_ref()).filter(|_| !schedule.mails.is_empty()) else {
+        return;
+    };
+    match setup::mail_settings(relay) {
+        Ok(relay) => {
+            job::not_started(&relay, &schedule.mails, &schedule.name, why, Utc::now).await;
+        }
+        Err(failure) => tracing::error!("nobody could be told: {}", failure.message),
     }
 }

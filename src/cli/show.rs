@@ -49,12 +49,12 @@ pub(super) use found::{Found, found};
 /// Findings on a terminal: one screen; the reports have all.
 const MOST: usize = 30;
 
-/// Starts the log on stderr.
-pub(super) fn start_log(global: &Global) {
+/// Starts the log on stderr; `talks`: with what goes well, too.
+pub(super) fn start_log(global: &Global, talks: bool) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => tracing::Level::ERROR,
-        (false, 0) => tracing::Level::WARN,
-        (false, 1) => tracing::Level::INFO,
+        (false, 0) if !talks => tracing::Level::WARN,
+        (false, 0 | 1) => tracing::Level::INFO,
         (false, _) => tracing::Level::DEBUG,
     };
     let builder = tracing_subscriber::fmt()

@@ -3,5 +3,13 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `next_fire` | when a schedule is due: cron, zone, daylight saving; pure |
+//! | `timetable` | which is due given what is remembered: missed, cut off, passed over; pure |
+//! | `daemon` | the loop: one run at a time, the folder looked at, the end in order |
+//! | `health` | how the daemon is, over HTTP |
+//! | `notify` | the same for systemd |
 
+pub mod daemon;
+pub mod health;
 pub mod next_fire;
+pub mod notify;
+pub mod timetable;

@@ -19,6 +19,7 @@ pub mod actions;
 mod attached;
 mod change;
 mod coverage;
+mod fire;
 mod group;
 mod idle;
 mod ids;
@@ -29,6 +30,7 @@ mod verdict;
 pub use attached::{AttachedCoverage, Attachments, Expected, Together, UnusedGroup, Uses};
 pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
 pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus, UnnamedRegions};
+pub use fire::{AtHand, Fired, Fires, LastFire};
 pub use group::{
     Field, GroupReading, ListReading, Lists, NicType, RawAnswer, Rule, Rules, SecurityGroup, Tag,
 };

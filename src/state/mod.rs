@@ -7,8 +7,10 @@
 //! | `lock` | one run of a schedule at a time |
 //! | `journal` | changes intended and how they ended, so that a killed run is settled |
 //! | `holds` | rules that came back, rules that were put back |
+//! | `fires` | what the daemon remembers of its schedules |
 //! | `outbox` | letters that could not be delivered, and receipts of those that were |
 
+mod fires;
 pub mod holds;
 pub mod journal;
 pub mod lock;

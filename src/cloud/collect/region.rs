@@ -152,6 +152,7 @@ pub(super) async fn scan(shared: Arc<Shared>, target: Target, out: Out) -> Resul
             }
         };
         if let Some(why) = asked {
+            tally.coverage.expected_note = format!("the run was asked to stop ({why})");
             tally.fail(Stop::error(&why));
         }
     }

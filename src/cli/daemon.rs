@@ -1,0 +1,236 @@
+//! `daemon`: runs every schedule of a folder at its times, until a signal ends it.
+
+use super::exit::{Exit, Failure};
+use super::folder::{self, FOLDER};
+use super::signals::{self, Ends};
+use super::{Global, run, setup, show};
+use crate::config::Schedule;
+use crate::host::daemon::{self, Hands};
+use crate::host::health::{self, Health};
+use crate::host::notify::Notify;
+use crate::host::timetable::{Due, Ended, Entry};
+use crate::job::{Job, RunOutcome, Stop};
+use crate::state::State;
+use chrono::Utc;
+use clap::Args;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::signal::unix::SignalKind;
+use tokio::sync::{mpsc, watch};
+
+/// Arguments of `daemon`.
+#[derive(Debug, Args)]
+pub(super) struct Daemon {
+    /// Where the schedules lie
+    #[arg(default_value = FOLDER)]
+    folder: PathBuf,
+    /// Answer /healthz and /readyz there, such as 127.0.0.1:8090
+    #[arg(long, value_name = "ADDR")]
+    health: Option<SocketAddr>,
+}
+
+/// The lock of the one daemon of a state.
+const LOCK: &str = ".daemon";
+
+/// Schedules as they were when they were last right: whom to tell when one no longer is.
+type LastGood = Arc<Mutex<BTreeMap<String, Schedule>>>;
+
+impl Daemon {
+    pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let mut ends = Ends::new()?;
+        let hangup = signals::heard(SignalKind::hangup(), "SIGHUP")?;
+        let program = setup::program(global)?;
+        self.refuse_nothing_to_do(&program)?;
+        let state = setup::state(&program)?;
+        let _lock = state.lock(LOCK, Utc::now())?;
+        let fires = state.fires()?;
+        let environment = setup::environment();
+        let notify = Notify::new(
+            environment.get("NOTIFY_SOCKET"),
+            environment.get("WATCHDOG_USEC"),
+            environment.get("WATCHDOG_PID"),
+            std::process::id(),
+        )
+        .map_err(Failure::start)?;
+        let (health, listener) = watch::channel(Health::default());
+        if let Some(address) = self.health {
+            let (bound, serving) = health::serve(address, listener).await.map_err(|why| {
+                Failure::start(format!("cannot serve health on {address}: {why}"))
+            })?;
+            tracing::info!("health on http://{bound}/healthz and /readyz");
+            tokio::spawn(serving);
+        }
+        let stop = Stop::default();
+        let hands = self.hands(global, state, &stop, hangups(hangup), health, notify);
+        let mut serving = std::pin::pin!(daemon::serve(hands, fires, stop.clone()));
+        let served = loop {
+            tokio::select! {
+                served = &mut serving => break served,
+                name = ends.next() => {
+                    if stop.asked().is_some() {
+                        return Err(signals::at_once(name));
+                    }
+                    tracing::info!("{name}: no new runs; once more ends at once");
+                    stop.ask(name);
+                }
+            }
+        };
+        let why = stop.asked().unwrap_or_default();
+        show::answer(
+            global,
+            &json!({ "ended": why, "runs": served.runs, "failed": served.failed }),
+            &[format!(
+                "ended by {why}: {} runs, {} of them with another code than 0",
+                served.runs, served.failed
+            )],
+        );
+        Ok(Exit::Done)
+    }
+
+    /// A folder without one schedule that is right is a mistake of whoever starts the daemon; later
+    /// on it is news, and the daemon stays.
+    fn refuse_nothing_to_do(&self, program: &crate::config::Program) -> Result<(), Failure> {
+        let listed = folder::read(&self.folder, Some(program))?;
+        if listed.iter().any(|one| one.schedule.is_ok()) {
+            return Ok(());
+        }
+        let mut lines = vec![format!(
+            "no schedule in {} can be run",
+            self.folder.display()
+        )];
+        for problems in listed.iter().filter_map(|one| one.schedule.as_ref().err()) {
+            lines.push(problems.to_string());
+        }
+        Err(Failure::usage(lines.join("\n")))
+    }
+
+    fn hands(
+        self,
+        global: &Global,
+        state: State,
+        stop: &Stop,
+        again: mpsc::Receiver<()>,
+        health: watch::Sender<Health>,
+        notify: Notify,
+    ) -> Hands {
+        let good = LastGood::default();
+        let folder = self.folder;
+        let stamped = folder.clone();
+        let reader = {
+            let (global, folder, good) = (global.clone(), folder.clone(), Arc::clone(&good));
+            move || entries(&global, &folder, &good)
+        };
+        let runner = {
+            let (global, stop) = (global.clone(), stop.clone());
+            move |due: &Due| -> daemon::Running {
+                let file = folder.join(format!("{}.toml", due.name));
+                let known = locked(&good).get(&due.name).cloned();
+                Box::pin(one(global.clone(), file, known, stop.clone()))
+            }
+        };
+        Hands {
+            stamp: Box::new(move || folder::stamp(&stamped)),
+            read: Box::new(reader),
+            run: Box::new(runner),
+            keep: Box::new(move |fires| {
+                state
+                    .keep_fires(fires)
+                    .map_err(|why| Failure::from(why).message)
+            }),
+            now: Utc::now,
+            again,
+            health,
+            notify,
+        }
+    }
+}
+
+/// Hang-ups, as a channel: one that waits already says it all.
+fn hangups(mut hangup: tokio::signal::unix::Signal) -> mpsc::Receiver<()> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if sender.send(()).await.is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn locked(good: &LastGood) -> std::sync::MutexGuard<'_, BTreeMap<String, Schedule>> {
+    good.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The folder as the timetable takes it.
+fn entries(
+    global: &Global,
+    folder: &std::path::Path,
+    good: &LastGood,
+) -> Result<BTreeMap<String, Entry>, String> {
+    // A broken sgwarden.toml breaks every run, and each run says so at its time.
+    let program = setup::program(global).ok();
+    let listed = folder::read(folder, program.as_ref()).map_err(|failure| failure.message)?;
+    let mut good = locked(good);
+    good.retain(|name, _| listed.iter().any(|one| one.name == *name));
+    let mut entries = BTreeMap::new();
+    for one in listed {
+        let entry = match one.schedule {
+            Ok(schedule) => {
+                let entry = Entry::Good {
+                    cron: schedule.cron.clone(),
+                    zone: schedule.timezone,
+                };
+                good.insert(one.name.clone(), schedule);
+                entry
+            }
+            Err(problems) => Entry::Broken(problems.to_string()),
+        };
+        entries.insert(one.name, entry);
+    }
+    Ok(entries)
+}
+
+/// One run, as `run --schedule` would do it: files, credentials and passwords are read anew, so that
+/// what was changed or renewed since the daemon began counts.
+async fn one(global: Global, file: PathBuf, known: Option<Schedule>, stop: Stop) -> Ended {
+    match begin(&global, &file, &stop).await {
+        Ok(outcome) => Ended {
+            exit: Exit::of(&outcome, None).code(),
+            run: Some(outcome.sealed.run.as_str().to_owned()),
+            problem: None,
+            stopped: outcome.cut_short(),
+        },
+        Err(failure) => {
+            if let Some(known) = known.filter(|_| failure.exit == Exit::Usage)
+                && let Ok(program) = setup::program(&global)
+            {
+                // At a terminal somebody would read it; here its people must be told.
+                run::tell(&program, &known, &failure.message).await;
+            }
+            Ended {
+                exit: failure.exit.code(),
+                run: None,
+                problem: Some(failure.message),
+                stopped: stop.asked().is_some(),
+            }
+        }
+    }
+}
+
+async fn begin(
+    global: &Global,
+    file: &std::path::Path,
+    stop: &Stop,
+) -> Result<RunOutcome, Failure> {
+    let (program, schedule) = setup::program_and_schedule(global, file)?;
+    let job = Job {
+        command: "daemon".to_owned(),
+        schedule,
+        copies: None,
+    };
+    run::whole(global, &program, &job, stop).await
+}
