@@ -8,6 +8,7 @@ mod collect;
 mod credentials;
 mod daemon;
 mod delivery;
+mod deploy;
 mod explain;
 mod idle;
 mod kit;
