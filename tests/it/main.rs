@@ -27,5 +27,6 @@ mod sign;
 mod sim;
 mod stop;
 mod storage;
+mod terraform;
 mod undo;
 mod wire;
