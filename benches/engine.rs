@@ -94,6 +94,7 @@ fn policy(checks: Vec<Check>) -> Policy {
         checks,
         internet: Internet::whole(),
         trusted: Vec::new(),
+        waivers: sgwarden::policy::Waivers::default(),
     }
 }
 

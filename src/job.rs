@@ -12,6 +12,7 @@ pub use delivery::{not_started, resend, send_waiting};
 
 use crate::cloud::{CallFailure, Client};
 use crate::config::schedule::{Schedule, ScopeConfig};
+use crate::config::waivers::{WaiverFile, Waiving};
 use crate::deliver::{MailSettings, Receipt};
 use crate::evidence::chain::Remembered;
 use crate::evidence::format::{self, Changes, Findings, Manifest, PolicyText, Previous};
@@ -21,7 +22,7 @@ use crate::model::{
     Artifact, Change, Coverage, Held, HoldReason, Identity, RegionCoverage, RegionStatus,
     RunHeader, RunId, RunRecord, Scope, Times, Totals,
 };
-use crate::policy::{History, Policy};
+use crate::policy::{History, Policy, Waivers, history, waivers};
 use crate::remedy::apply::Waits;
 use crate::remedy::{RemediationPlan, guard};
 use crate::report::{self, Format};
@@ -209,7 +210,7 @@ async fn whole(
         schedule.remediation.protect.sources.extend(own);
     }
     let schedule = &schedule;
-    let policy = policy_of(schedule);
+    let policy = policy_of(schedule, begun.started)?;
     let settled = change::settle_orphans(tools, begun, &policy).await?;
     let mut reading = Reading::new(tools, schedule, &policy, begun)?;
     reading.everything(tools, schedule).await?;
@@ -259,6 +260,13 @@ async fn whole(
         &checks,
         schedule.scope.is_every_group(),
     );
+    let waivers = policy.waivers.uses(&waivers::Seen {
+        findings: &findings,
+        judged: &reading.waivers_judged,
+        checks: &checks,
+        coverage: &reading.coverage,
+        every_group: schedule.scope.is_every_group(),
+    });
     let reasons = incomplete_reasons(&reading.coverage, &totals);
     let header = RunHeader {
         run: begun.run.clone(),
@@ -292,10 +300,13 @@ async fn whole(
             .map(|region| region.rules_read)
             .sum(),
         totals,
+        severities: Some(history::by_severity(&findings, &resolved, begun.started)),
         language: schedule.language,
         approval: None,
     };
     let coverage = reading.coverage;
+    let link = begun.before.link.as_ref();
+    let trend = evidence::trend::back(&tools.store, &header, &policy_texts(schedule), link)?;
     Ok((
         RunRecord {
             header,
@@ -307,6 +318,8 @@ async fn whole(
             planned,
             part: None,
             idle_rules: reading.idle_rules,
+            waivers,
+            trend: Some(trend),
         },
         plan,
     ))
@@ -561,6 +574,8 @@ fn write_record(draft: &mut Draft, record: &RunRecord) -> Result<(), Error> {
         findings: record.findings.clone(),
         resolved: record.resolved.clone(),
         idle_rules: record.idle_rules.clone(),
+        waivers: record.waivers.clone(),
+        trend: record.trend.clone(),
     };
     draft.write(
         format::FINDINGS,
@@ -601,14 +616,28 @@ fn copy(folder: Option<&Path>, artifacts: &[Artifact]) -> (Vec<PathBuf>, Option<
     (out, None)
 }
 
-fn policy_of(schedule: &Schedule) -> Policy {
+/// What a run that began then judges by: its waivers are those of that moment's day in the
+/// schedule's zone.
+fn policy_of(schedule: &Schedule, began: DateTime<Utc>) -> Result<Policy, Error> {
     // Each network was checked when the schedule was read.
     let internet = Internet::less_trusted(&schedule.trusted).unwrap_or_else(|_| Internet::whole());
-    Policy {
+    let today = began.with_timezone(&schedule.timezone).date_naive();
+    let waivers = match &schedule.waivers {
+        Waiving::None => Waivers::default(),
+        Waiving::Read(file) => Waivers::on(file.waivers.clone(), today),
+        Waiving::Named(name) => {
+            return Err(Error::Refused(format!(
+                "the schedule names {name} as its waivers, and it was not read: nothing is judged or \
+                 changed without it; this is a bug of sgwarden"
+            )));
+        }
+    };
+    Ok(Policy {
         checks: schedule.checks.clone(),
         internet,
         trusted: schedule.trusted.clone(),
-    }
+        waivers,
+    })
 }
 
 fn policy_texts(schedule: &Schedule) -> Vec<PolicyText> {
@@ -621,7 +650,15 @@ fn policy_texts(schedule: &Schedule) -> Vec<PolicyText> {
             out.push(PolicyText::new(format!("pack {pack}"), text));
         }
     }
+    if let Some(file) = schedule.waivers.file() {
+        out.push(waivers_text(file));
+    }
     out
+}
+
+/// A waivers' file as evidence and plans keep it.
+pub fn waivers_text(file: &WaiverFile) -> PolicyText {
+    PolicyText::new(format!("waivers {}", file.name), file.text.clone())
 }
 
 fn scope_of(scope: &ScopeConfig) -> Scope {

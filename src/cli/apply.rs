@@ -3,7 +3,7 @@
 use super::exit::{Exit, Failure};
 use super::plan::PlanFile;
 use super::{Global, setup, show, signals};
-use crate::config::{Problems, Schedule};
+use crate::config::{Problems, Schedule, waivers};
 use crate::evidence::format::sha256;
 use crate::job::{self, Job};
 use crate::model::Approval;
@@ -42,6 +42,9 @@ impl Apply {
             .unwrap_or_default();
         let mut schedule = Schedule::read(&file.schedule, &stem, &text)
             .map_err(|problems| Failure::usage(Problems(problems).to_string()))?;
+        waivers::attach(&mut schedule, &setup::base(global))
+            .map_err(|problems| Failure::usage(Problems(problems).to_string()))?;
+        file.same_waivers(&schedule)?;
         "apply".clone_into(&mut schedule.name);
         schedule.remediation.mode = Mode::Revoke;
         let windows = &schedule.remediation.windows;

@@ -22,9 +22,10 @@ pub(super) struct Listed {
 
 /// Every schedule of the folder, by name. `program` where it could be read.
 pub(super) fn read(folder: &Path, program: Option<&Program>) -> Result<Vec<Listed>, Failure> {
+    let base = program.map_or_else(|| PathBuf::from("."), |program| program.base.clone());
     let listed = files(folder)?.into_iter().map(|file| Listed {
         name: name(&file),
-        schedule: setup::schedule(&file, program).map_err(Problems),
+        schedule: setup::schedule(&file, &base, program).map_err(Problems),
         file,
     });
     Ok(listed.collect())

@@ -22,6 +22,7 @@ mod show;
 mod signals;
 mod simulate;
 mod verify;
+mod waive;
 
 pub use exit::Exit;
 
@@ -114,6 +115,8 @@ enum Command {
     Verify(verify::Verify),
     /// List stored runs
     Runs(runs::Runs),
+    /// Print the block of a waivers' file that would approve a finding
+    Waive(waive::Waive),
     /// Deliver what could not be delivered
     Resend(resend::Resend),
     /// List the schedules of a folder with their next times, and what is wrong in any
@@ -168,6 +171,7 @@ async fn dispatch(global: Global, command: Command) -> Result<Exit, exit::Failur
         Command::Report(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
+        Command::Waive(command) => command.run(&global),
         Command::Resend(command) => command.run(&global).await,
         Command::Schedules(command) => command.run(&global),
         Command::Daemon(command) => command.run(&global).await,

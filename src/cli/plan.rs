@@ -2,6 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
+use crate::config::Schedule;
 use crate::evidence::format::{PolicyText, canonical, sha256};
 use crate::evidence::seal::write_synced;
 use crate::job::{self, Job};
@@ -17,6 +18,9 @@ const PLAN_LIFE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 
 /// Schema of the plan's file.
 const SCHEMA: &str = "sgwarden/plan/1";
+
+/// How a plan's policy texts name the waivers' file.
+const WAIVERS: &str = "waivers ";
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -92,6 +96,9 @@ impl PlanFile {
             .map(|policy| policy.text.clone())
             .unwrap_or_default();
         for policy in plan.policy.iter().skip(1) {
+            if policy.name.starts_with(WAIVERS) {
+                continue;
+            }
             let own = policy
                 .name
                 .strip_prefix("pack ")
@@ -118,6 +125,22 @@ impl PlanFile {
         }
         Ok((plan, text))
     }
+
+    /// Whether the waivers are still those that the plan was made with.
+    pub(super) fn same_waivers(&self, schedule: &Schedule) -> Result<(), Failure> {
+        let then = self
+            .policy
+            .iter()
+            .find(|text| text.name.starts_with(WAIVERS));
+        let now = schedule.waivers.file().map(job::waivers_text);
+        if then == now.as_ref() {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "the waivers have changed since the plan was made: what is exposed may be approved now, or no \
+             longer; make a new plan",
+        ))
+    }
 }
 
 impl Plan {
@@ -126,6 +149,7 @@ impl Plan {
         schedule.remediation.mode = Mode::Plan;
         let text = schedule.text.clone();
         let packs = schedule.packs.clone();
+        let waivers = schedule.waivers.file().map(job::waivers_text);
         let tools = setup::tools(global, &program, false).await?;
         let job = Job {
             command: "plan".to_owned(),
@@ -142,6 +166,7 @@ impl Plan {
                 policy.push(PolicyText::new(format!("pack {pack}"), text));
             }
         }
+        policy.extend(waivers);
         let mut file = PlanFile {
             schema: SCHEMA.to_owned(),
             run: outcome.sealed.run.as_str().to_owned(),

@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure};
 use crate::cloud::credentials::{self, Environment, Found};
 use crate::cloud::{Client, Settings, sign};
 use crate::config::program::{self, Network, Program, Relay, Signature, Site};
-use crate::config::{Problem, Problems, Schedule};
+use crate::config::{Problem, Problems, Schedule, waivers};
 use crate::deliver::MailSettings;
 use crate::evidence::Store;
 use crate::job::Tools;
@@ -43,7 +43,10 @@ pub(super) fn program_and_schedule(
 ) -> Result<(Program, Schedule), Failure> {
     let mut problems = Vec::new();
     let program = read_program(global, &mut problems);
-    let schedule = schedule(file, program.as_ref());
+    let base = program
+        .as_ref()
+        .map_or_else(|| base(global), |program| program.base.clone());
+    let schedule = schedule(file, &base, program.as_ref());
     let schedule = schedule.map_err(|more| problems.extend(more)).ok();
     refuse(problems)?;
     match (program, schedule) {
@@ -52,10 +55,15 @@ pub(super) fn program_and_schedule(
     }
 }
 
-/// One schedule, held against the program's configuration where that is known.
-pub(super) fn schedule(file: &Path, program: Option<&Program>) -> Result<Schedule, Vec<Problem>> {
+/// One schedule with its waivers, which lie relative to `base`, held against the program's
+/// configuration where that is known.
+pub(super) fn schedule(
+    file: &Path,
+    base: &Path,
+    program: Option<&Program>,
+) -> Result<Schedule, Vec<Problem>> {
     let mut problems = Vec::new();
-    let schedule = read_schedule(file, &mut problems);
+    let schedule = read_schedule(file, base, &mut problems);
     if let (Some(schedule), Some(program)) = (&schedule, program)
         && !schedule.mails.is_empty()
         && program.mail.is_none()
@@ -88,15 +96,30 @@ fn whole(file: &Path, what: impl Into<String>) -> Problem {
     }
 }
 
-fn read_schedule(file: &Path, problems: &mut Vec<Problem>) -> Option<Schedule> {
+/// The folder that paths of the configuration are relative to.
+pub(super) fn base(global: &Global) -> PathBuf {
+    let folder = global.config.as_deref().and_then(Path::parent);
+    match folder {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn read_schedule(file: &Path, base: &Path, problems: &mut Vec<Problem>) -> Option<Schedule> {
     let name = file
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
     match std::fs::read_to_string(file) {
         Ok(text) => match Schedule::read(&file.display().to_string(), &name, &text) {
-            Ok(schedule) => return Some(schedule),
-            Err(more) => problems.extend(more),
+            Ok(mut schedule) => match waivers::attach(&mut schedule, base) {
+                Ok(()) => return Some(schedule),
+                Err(more) => problems.extend(more),
+            },
+            Err(more) => {
+                problems.extend(more);
+                problems.extend(waivers::problems_of(&text, base));
+            }
         },
         Err(why) => problems.push(whole(file, format!("cannot be read: {why}"))),
     }

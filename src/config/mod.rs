@@ -7,6 +7,7 @@
 //! | `program` | `sgwarden.toml` |
 //! | `schedule` | `schedules/NAME.toml` |
 //! | `checks` | `[[check]]` tables, of packs and of schedules |
+//! | `waivers` | the file of `[[waiver]]` that a schedule names |
 //!
 //! To add a key: the reader call in `program` or `schedule`, its default beside it, the contract's
 //! page. A key of the contract that is not built yet is in that table's `not_built` list.
@@ -15,6 +16,7 @@ pub mod checks;
 pub mod program;
 pub mod reader;
 pub mod schedule;
+pub mod waivers;
 
 pub use program::Program;
 pub use reader::{Problem, Problems};

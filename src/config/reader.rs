@@ -1,5 +1,6 @@
 //! TOML with places. Values are taken by key; what was not taken is unknown, and said so.
 
+use chrono::NaiveDate;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -78,15 +79,19 @@ impl<'t> Source<'t> {
         table
     }
 
+    /// The line of a place, from 1.
+    pub fn line(&self, at: usize) -> usize {
+        self.text
+            .get(..at)
+            .map_or(0, |before| before.matches('\n').count())
+            .saturating_add(1)
+    }
+
     /// Notes a problem at a place.
     pub fn problem(&self, span: Range<usize>, key: &str, what: String) {
-        let line = self
-            .text
-            .get(..span.start)
-            .map_or(0, |before| before.matches('\n').count());
         self.problems.borrow_mut().push(Problem {
             file: self.file.clone(),
-            line: line.saturating_add(1),
+            line: self.line(span.start),
             key: key.to_owned(),
             what,
         });
@@ -228,6 +233,35 @@ impl<'s, 't> Table<'s, 't> {
                 None
             }
         }
+    }
+
+    /// A day: `2027-03-31`, as TOML's own date or as a string.
+    pub fn day(&self, key: &str) -> Option<Placed<NaiveDate>> {
+        let value = self.take(key)?;
+        let written = match value.get_ref() {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Datetime(at) if at.time.is_none() && at.offset.is_none() => {
+                Some(at.to_string())
+            }
+            _ => None,
+        };
+        let Some(written) = written else {
+            self.wrong_type(key, value, "a date such as \"2027-03-31\"");
+            return None;
+        };
+        let day = (written.len() == "2027-03-31".len())
+            .then(|| NaiveDate::parse_from_str(&written, "%Y-%m-%d").ok())
+            .flatten();
+        if day.is_none() {
+            let what = format!("\"{written}\" is no date such as \"2027-03-31\"");
+            self.source.problem(value.span(), &self.path(key), what);
+        }
+        day.map(|day| self.placed(key, value, day))
+    }
+
+    /// Notes a key as one that may be here, where it is not.
+    pub fn knows(&self, key: &str) {
+        self.known.borrow_mut().insert(key.to_owned());
     }
 
     /// `true` or `false`.

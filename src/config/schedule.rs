@@ -3,6 +3,7 @@
 use super::checks;
 use super::program::is_region;
 use super::reader::{Placed, Problem, Source, Table};
+use super::waivers::Waiving;
 use crate::exposure::Internet;
 use crate::host::next_fire::Cron;
 use crate::model::{AccountId, Language, RegionId, Route, Severity, Tag};
@@ -102,6 +103,8 @@ pub struct Schedule {
     pub packs: Vec<String>,
     /// Networks that do not count as internet.
     pub trusted: Vec<String>,
+    /// What was approved. Read with [`super::waivers::attach`]: `read` sees the schedule's text only.
+    pub waivers: Waiving,
     /// What it may do about findings.
     pub remediation: Remediation,
     /// Report formats.
@@ -129,6 +132,7 @@ impl Schedule {
             checks,
             packs: vec!["risky-ports".to_owned()],
             trusted: Vec::new(),
+            waivers: Waiving::None,
             remediation: Remediation::default(),
             formats: vec!["csv".to_owned(), "xlsx".to_owned()],
             language: Language::En,
@@ -367,7 +371,14 @@ fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
             }
         }
     }
-    table.not_built(&["waivers", "attribution"]);
+    if let Some(file) = table.text("waivers") {
+        if file.value.trim().is_empty() {
+            table.problem(&file, "must be a file's name such as waivers.toml");
+        } else {
+            out.waivers = Waiving::Named(file.value);
+        }
+    }
+    table.not_built(&["attribution"]);
     if out.checks.is_empty() && source_clean {
         table.missing("packs", "no check is left to judge by");
     }

@@ -1,7 +1,9 @@
 //! The form of a stored run: one file for writer and reader.
 
 use super::Error;
-use crate::model::{Change, Finding, Held, IdleRule, Proposal, RunHeader, RunId, Sha256};
+use crate::model::{
+    Change, Finding, Held, IdleRule, Proposal, RunHeader, RunId, Sha256, Trend, WaiverUse,
+};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::collections::BTreeMap;
@@ -105,6 +107,12 @@ pub struct Findings {
     /// Rules that do nothing; runs of before 0.1 had none of this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle_rules: Vec<IdleRule>,
+    /// What became of each waiver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<WaiverUse>,
+    /// The last runs of the schedule, as their manifests had them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trend: Option<Trend>,
 }
 
 /// The bytes of a value as stored: RFC 8785 canonical JSON.

@@ -6,6 +6,7 @@
 //! | `spool` | raw answers hashed and compressed as they pass; population rows |
 //! | `seal` | a run's folder, written aside, synced, renamed, its manifest last |
 //! | `store` | where sealed runs lie |
+//! | `trend` | the chain read backwards for its counts |
 //! | `chain` | verifying: sizes, hashes, the chain, what the state remembers |
 //!
 //! To add a file to a stored run: its name in `format`, a call of `Draft::write` in `job.rs`. To add
@@ -17,6 +18,7 @@ mod remote;
 pub mod seal;
 pub mod spool;
 pub mod store;
+pub mod trend;
 
 pub use format::Manifest;
 pub use seal::{Draft, SealedRun};

@@ -80,7 +80,7 @@ impl Store {
     }
 
     /// The folder of a sealed run with its manifest in it, brought here where it lies in the bucket.
-    fn sealed_folder(&self, name: &str) -> Result<Option<PathBuf>, Error> {
+    pub(super) fn sealed_folder(&self, name: &str) -> Result<Option<PathBuf>, Error> {
         if name.ends_with(UNFINISHED) {
             return Ok(None);
         }
@@ -278,6 +278,8 @@ pub fn read_record(folder: &Path) -> Result<(RunRecord, Manifest), Error> {
         planned: changes.planned,
         part: None,
         idle_rules: findings.idle_rules,
+        waivers: findings.waivers,
+        trend: findings.trend,
     };
     Ok((record, manifest))
 }

@@ -7,6 +7,7 @@
 //! | `internet` | which addresses are the internet |
 //! | `reading` | from the service's texts to what a rule matches |
 //! | `first_match` | which sources each point accepts, under either reading |
+//! | `points` | what of some exposed points is not among others |
 //! | `blame` | which rules a finding rests on |
 //! | `left` | what Drops leave of the internet, counted |
 //! | `traffic` | all that a group lets in, and the difference between two readings |
@@ -21,6 +22,7 @@ pub mod first_match;
 pub mod idle;
 pub mod internet;
 mod left;
+pub mod points;
 pub mod reading;
 pub mod set;
 pub mod traffic;

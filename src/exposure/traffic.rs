@@ -159,6 +159,7 @@ pub fn shown(traffic: &[Run]) -> Vec<Traffic> {
                 protocol: run.protocol,
                 ports: run.ports.map(ports_text).unwrap_or_default(),
                 internet: !private,
+                waived: false,
                 addresses: sources.count().to_string(),
                 sources: sources.cidrs(run.family),
             });

@@ -534,6 +534,7 @@ fn small_record(
         groups: 0,
         rules: 0,
         totals,
+        severities: None,
         language: schedule.language,
         approval,
     };
@@ -553,6 +554,8 @@ fn small_record(
         planned: Vec::new(),
         part: None,
         idle_rules: Vec::new(),
+        waivers: Vec::new(),
+        trend: None,
     }
 }
 
@@ -575,7 +578,13 @@ pub async fn apply_plan(
             "the plan was made for account {account}, and these credentials are of {who}"
         )));
     }
-    let policy = policy_of(&job.schedule);
+    let policy = match policy_of(&job.schedule, begun.started) {
+        Ok(policy) => policy,
+        Err(why) => {
+            begun.draft.abandon();
+            return Err(why);
+        }
+    };
     let work = async {
         let settled = settle_orphans(tools, &mut begun, &policy).await?;
         let mut changing = Changing::new(tools, &mut begun, &policy);
@@ -714,7 +723,13 @@ pub async fn rollback(
         begun.draft.abandon();
         return Err(Error::Refused(message));
     }
-    let policy = policy_of(&job.schedule);
+    let policy = match policy_of(&job.schedule, begun.started) {
+        Ok(policy) => policy,
+        Err(why) => {
+            begun.draft.abandon();
+            return Err(why);
+        }
+    };
     let work = async {
         let settled = settle_orphans(tools, &mut begun, &policy).await?;
         put_back(

@@ -43,6 +43,8 @@ pub(super) struct Reading<'p> {
     excluded: Vec<String>,
     /// Groups whose verdict was withdrawn after it was given.
     doubted: BTreeSet<(String, String, String)>,
+    /// Places of the waivers whose group was judged.
+    waivers_judged: BTreeSet<usize>,
     groups: u64,
     places: Places,
     unnamed: Vec<UnnamedRegions>,
@@ -56,6 +58,7 @@ pub(super) struct Read {
     pub(super) plan: RemediationPlan,
     pub(super) coverage: Coverage,
     pub(super) doubted: BTreeSet<(String, String, String)>,
+    pub(super) waivers_judged: BTreeSet<usize>,
     pub(super) groups: u64,
 }
 
@@ -80,6 +83,7 @@ impl<'p> Reading<'p> {
             regions: Vec::new(),
             excluded: Vec::new(),
             doubted: BTreeSet::new(),
+            waivers_judged: BTreeSet::new(),
             groups: 0,
             places: Places::default(),
             unnamed: Vec::new(),
@@ -134,6 +138,7 @@ impl<'p> Reading<'p> {
                 unnamed_regions: self.unnamed,
             },
             doubted: self.doubted,
+            waivers_judged: self.waivers_judged,
             groups: self.groups,
         }
     }
@@ -183,6 +188,9 @@ impl<'p> Reading<'p> {
         let raw_file = self.spool.answers(&group.answers)?.unwrap_or_default();
         let (mut judged, idle_rules) = survey(self.policy, group);
         self.idle_rules.extend(idle_rules);
+        let waived = &self.policy.waivers;
+        self.waivers_judged
+            .extend(waived.of_group(&group.account, &group.region, &group.id()));
         for (check, verdict) in self.policy.checks.iter().zip(&judged.verdicts) {
             if *verdict == Verdict::Compliant {
                 self.history.saw_compliant(

@@ -15,6 +15,9 @@ pub struct Traffic {
     pub ports: String,
     /// Whether the sources are internet addresses, or else private and reserved ones.
     pub internet: bool,
+    /// Whether it is what a waiver approves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waived: bool,
     /// As the fewest CIDRs.
     pub sources: Vec<String>,
     /// How many addresses that is, decimal.

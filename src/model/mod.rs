@@ -25,7 +25,9 @@ mod idle;
 mod ids;
 mod record;
 mod route;
+mod trend;
 mod verdict;
+mod waiver;
 
 pub use attached::{AttachedCoverage, Attachments, Expected, Together, UnusedGroup, Uses};
 pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
@@ -41,7 +43,9 @@ pub use record::{
     RunRecord, Scope, Times, Totals,
 };
 pub use route::Route;
+pub use trend::{BySeverity, SeverityCounts, Trend, TrendPoint};
 pub use verdict::{
     Attached, ExposedRun, Family, Finding, FindingRule, FindingState, InterfaceNote, Protocol,
     Reach, Severity, Verdict, WaiverNote, subject_of,
 };
+pub use waiver::{WaiverState, WaiverUse};

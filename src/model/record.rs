@@ -2,7 +2,8 @@
 //! run.
 
 use super::{
-    AccountId, Change, Coverage, Finding, Held, IdleRule, Proposal, Route, RunId, Severity, Sha256,
+    AccountId, BySeverity, Change, Coverage, Finding, Held, IdleRule, Proposal, Route, RunId,
+    Severity, Sha256, Trend, WaiverUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -184,6 +185,9 @@ pub struct RunHeader {
     pub rules: u64,
     /// Verdicts.
     pub totals: Totals,
+    /// The same by severity; `None` of a run that judged nothing, or by a version that did not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severities: Option<BySeverity>,
     /// Language of the reports.
     pub language: Language,
     /// Who let a plan be carried out.
@@ -239,6 +243,10 @@ pub struct RunRecord {
     pub part: Option<Route>,
     /// Rules that do nothing, by account, region, group, and in deciding order.
     pub idle_rules: Vec<IdleRule>,
+    /// What became of each waiver, in the order of their file.
+    pub waivers: Vec<WaiverUse>,
+    /// The last runs of the schedule, this one too; `None` of a run that judged nothing.
+    pub trend: Option<Trend>,
 }
 
 /// A rendered report.

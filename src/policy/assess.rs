@@ -3,6 +3,7 @@
 
 use super::check::Check;
 use super::side::{Direction, Side, property};
+use super::waivers::Waivers;
 use crate::exposure::egress::Egress;
 use crate::exposure::idle::{Idle, idle};
 use crate::exposure::set::ports_text;
@@ -20,6 +21,8 @@ pub struct Policy {
     pub internet: Internet,
     /// The trusted networks as configured.
     pub trusted: Vec<String>,
+    /// What was approved, on the day of the run.
+    pub waivers: Waivers,
 }
 
 /// One group's verdicts.
@@ -73,10 +76,20 @@ fn judge_all(policy: &Policy, reading: &GroupReading, ingress: &GroupRules<'_>) 
     };
     for check in &policy.checks {
         let side = Side::of(policy, check, ingress, egress.as_ref());
-        let judged = judge(check, reading, side);
+        let mut judged = judge(check, reading, side);
+        let mut waiver = None;
+        if judged.verdict == Verdict::Exposed {
+            let place = (&reading.account, &reading.region, &reading.id());
+            waiver = policy.waivers.covering(place, &check.id, &judged.runs);
+            if waiver.is_some() {
+                judged.verdict = Verdict::Waived;
+            }
+        }
         all.verdicts.push(judged.verdict);
         if judged.verdict != Verdict::Compliant {
-            all.findings.push(finding(check, reading, side, &judged));
+            let mut finding = finding(check, reading, side, &judged);
+            finding.waiver = waiver;
+            all.findings.push(finding);
         }
     }
     all

@@ -2,8 +2,10 @@
 //! is an argument. Nothing else remembers.
 
 use crate::model::{
-    Coverage, Finding, FindingRule, FindingState, GroupId, RegionCoverage, RegionStatus,
+    BySeverity, Coverage, Finding, FindingRule, FindingState, GroupId, RegionCoverage,
+    RegionStatus, Severity, SeverityCounts, Verdict,
 };
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Key = (String, String, String, String);
@@ -101,7 +103,14 @@ impl History {
             }
             if let Some(before) = self.open.get(&key) {
                 finding.first_seen.clone_from(&before.first_seen);
-                finding.state = FindingState::Open;
+                // What was approved and is no longer covered is exposed again; it was never gone.
+                let again =
+                    before.verdict == Verdict::Waived && finding.verdict == Verdict::Exposed;
+                finding.state = if again {
+                    FindingState::Reopened
+                } else {
+                    FindingState::Open
+                };
             } else {
                 now.clone_into(&mut finding.first_seen);
                 finding.state = if self.resolved.contains_key(&key) {
@@ -146,4 +155,46 @@ impl History {
             .map(|(_, before)| before.clone())
             .collect()
     }
+}
+
+/// A run's findings and what it found resolved, counted by severity. Closed are those that the run
+/// before called exposed: what was waived, managed or undetermined was not waiting to be closed.
+pub fn by_severity(findings: &[Finding], resolved: &[Finding], began: DateTime<Utc>) -> BySeverity {
+    let mut out: BySeverity = Severity::ALL
+        .into_iter()
+        .map(|severity| (severity, SeverityCounts::default()))
+        .collect();
+    for finding in findings {
+        let counts = out.entry(finding.severity).or_default();
+        let slot = match finding.verdict {
+            Verdict::Exposed => &mut counts.exposed,
+            Verdict::Managed => &mut counts.managed,
+            Verdict::Waived => &mut counts.waived,
+            Verdict::Undetermined => &mut counts.undetermined,
+            Verdict::Compliant => continue,
+        };
+        *slot = slot.saturating_add(1);
+        if finding.verdict == Verdict::Exposed && finding.state != FindingState::Open {
+            counts.new = counts.new.saturating_add(1);
+        }
+    }
+    for finding in resolved {
+        // A time that cannot be read is no time: it is not averaged as zero.
+        let Some(open) =
+            seconds_open(finding, began).filter(|_| finding.verdict == Verdict::Exposed)
+        else {
+            continue;
+        };
+        let counts = out.entry(finding.severity).or_default();
+        counts.closed = counts.closed.saturating_add(1);
+        counts.closed_seconds = counts.closed_seconds.saturating_add(open);
+        counts.closed_longest_seconds = counts.closed_longest_seconds.max(open);
+    }
+    out
+}
+
+/// How long a finding has been open, in seconds; `None` where its first sight is not a time before.
+pub fn seconds_open(finding: &Finding, now: DateTime<Utc>) -> Option<u64> {
+    let since = finding.first_seen.parse::<DateTime<Utc>>().ok()?;
+    u64::try_from(now.signed_duration_since(since).num_seconds()).ok()
 }

@@ -8,6 +8,8 @@
 //! | `assess` | from a group's reading to verdicts and findings |
 //! | `together` | the same for interfaces with several groups |
 //! | `remediation` | what may be done about findings |
+//! | `waivers` | what somebody approved, until a day |
+//! | `propose` | the waivers that would cover a finding |
 //! | `history` | first seen, new, open, reopened, resolved; the last record is an argument |
 //!
 //! To add a check: a table in `packs/NAME.toml` (a new pack also a line in `packs.rs`), and a case
@@ -18,9 +20,11 @@ pub mod assess;
 pub mod check;
 pub mod history;
 pub mod packs;
+pub mod propose;
 pub mod remediation;
 pub mod side;
 pub mod together;
+pub mod waivers;
 
 pub use assess::{GroupVerdicts, Policy, assess, survey};
 pub use check::{Check, Kind, MinPublic};
@@ -28,3 +32,4 @@ pub use history::History;
 pub(crate) use side::Side;
 pub use side::{Audience, Direction};
 pub use together::{Member, Whose, assess_together};
+pub use waivers::{Waiver, Waivers};

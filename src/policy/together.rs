@@ -115,8 +115,21 @@ pub fn assess_together(policy: &Policy, members: &[&Member], of: &Whose<'_>) -> 
     };
     judged(policy)
         .filter_map(|check| {
-            let (verdict, runs) = judge.verdict(check, unread)?;
-            Some(judge.finding(check, verdict, &runs, of))
+            let (mut verdict, runs) = judge.verdict(check, unread)?;
+            let mut waiver = None;
+            if verdict == Verdict::Exposed {
+                let place = (of.account, of.region);
+                let groups: Vec<GroupId> = members.iter().map(|member| member.id()).collect();
+                waiver = policy
+                    .waivers
+                    .covering_all(place, &groups, &check.id, &runs);
+                if waiver.is_some() {
+                    verdict = Verdict::Waived;
+                }
+            }
+            let mut finding = judge.finding(check, verdict, &runs, of);
+            finding.waiver = waiver;
+            Some(finding)
         })
         .collect()
 }

@@ -9,6 +9,7 @@
 //! | `said` | what a rule says, whatever its id |
 //! | `undo` | the exact request that puts a rule back, or why there is none |
 //! | `plan` | of one group: the cut, what is held, what will be |
+//! | `waived` | what a change takes of traffic that was approved |
 //! | `verify` | what became of it, from two readings; pure |
 //! | `guard` | of the whole run: limits, windows, lockout; plan in, plan or `Held` out |
 //!
@@ -22,5 +23,6 @@ pub mod rollback;
 pub mod said;
 pub mod undo;
 pub mod verify;
+mod waived;
 
 pub use plan::{GroupPlan, PlannedChange, RemediationPlan};

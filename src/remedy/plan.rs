@@ -1,9 +1,9 @@
 //! The plan of one group: which rules to revoke, which are held and why, what will be. Made while
 //! the group's reading is at hand; only the plan stays.
 
-use super::undo;
+use super::{undo, waived};
 use crate::exposure::set::PortSet;
-use crate::exposure::traffic::{Difference, difference, part_of, shown};
+use crate::exposure::traffic::{Difference, difference, part_of};
 use crate::exposure::{
     Certainty, Contribution, GroupRules, ReadRule, Run, contributions, cut, reach_after_drops,
 };
@@ -144,6 +144,7 @@ pub fn plan_group(
         .iter()
         .flat_map(|check| check.exposed(&group, Certainty::Closing, &policy.internet))
         .collect();
+    let approved = waived::approved(policy, reading);
     let blamed = contributions(&group, &policy.internet, &exposed);
     let mut holds: BTreeMap<usize, Vec<(HoldReason, String)>> = BTreeMap::new();
     for (at, part) in blamed.iter().enumerate() {
@@ -159,10 +160,11 @@ pub fn plan_group(
     let closes = |removed: &BTreeSet<usize>| {
         let ids: BTreeSet<String> = removed.iter().filter_map(id_of).collect();
         let left = group.without(&ids);
+        // What waivers cover is not exposed: the cut leaves alone what it need not take.
         targets.iter().all(|check| {
-            check
-                .exposed(&left, Certainty::Closing, &policy.internet)
-                .is_empty()
+            let runs = check.exposed(&left, Certainty::Closing, &policy.internet);
+            let place = (&reading.account, &reading.region, &reading.id());
+            runs.is_empty() || policy.waivers.covering(place, &check.id, &runs).is_some()
         })
     };
     let chosen = cut(&free, closes);
@@ -213,7 +215,10 @@ pub fn plan_group(
     let changes = chosen
         .iter()
         .filter_map(|at| blamed.get(*at))
-        .filter_map(|part| planned_change(policy, reading, &group, &targets, part.rule, &change))
+        .filter_map(|part| {
+            let rule = part.rule;
+            planned_change(policy, reading, &group, &targets, rule, &change, &approved)
+        })
         .collect();
     Planned {
         group: Some(GroupPlan {
@@ -224,7 +229,7 @@ pub fn plan_group(
             reading_sha256: super::digest::digest(reading),
             changes,
             predicted: predicted(policy, reading, &ids),
-            ends: shown(&change.closed),
+            ends: waived::told(&change.closed, &approved),
             locks_out: locks_out(remediation, &targets, &group, &after),
         }),
         held: Vec::new(),
@@ -434,6 +439,7 @@ fn planned_change(
     targets: &[&Check],
     rule: &ReadRule<'_>,
     change: &Difference,
+    approved: &[Run],
 ) -> Option<PlannedChange> {
     let checks = targets
         .iter()
@@ -450,7 +456,7 @@ fn planned_change(
         rule_id: rule.rule.id().to_owned(),
         rule: rule.rule.field_map(),
         checks,
-        ends: shown(&part_of(&change.closed, rule)),
+        ends: waived::told(&part_of(&change.closed, rule), approved),
         // A rule without an exact undo is held, so that this is never `None`.
         undo: undo::authorize(reading, rule.rule).ok()?,
         request: None,

@@ -364,7 +364,9 @@ pub(super) fn traffic_text(traffic: &[crate::model::Traffic]) -> String {
     let parts: Vec<String> = traffic
         .iter()
         .map(|t| {
-            let kind = if t.internet {
+            let kind = if t.waived {
+                "approved (waived) internet"
+            } else if t.internet {
                 "internet"
             } else {
                 "private and reserved"

@@ -32,7 +32,7 @@ impl Renderer for Html {
                     state => words.get(&format!("state.{}", f.state.as_str())),
                     region => f.region.as_str(), group => f.group_id.as_str(), name => visible(&f.group_name),
                     check => f.check.as_str(), account => f.account.as_str(),
-                    first_seen => view.local(&f.first_seen),
+                    first_seen => view.first_seen(f),
                     reach => words.get(&format!("reach.{}", f.reach.as_str())), attached => view.attached(f),
                     sentence => view.sentence(f),
                     exposed => f.exposed.iter().map(|run| context! {
@@ -115,7 +115,13 @@ impl Renderer for Html {
             started => view.local(&header.times.started), read => view.local(&header.times.read),
             zone => words.say("note.zone", &[("zone", view.zone())]),
             nothing => words.get(if header.complete { "note.no_findings_complete" } else { "note.no_findings_incomplete" }),
-            resolved => record.resolved.iter().map(|f| words.say("sentence.resolved", &[("name", &format!("{} ({})", f.group_id, visible(&f.group_name))), ("check", &f.check)])).collect::<Vec<_>>(),
+            resolved => record.resolved.iter().map(|f| view.resolved(f)).collect::<Vec<_>>(),
+            waivers => view.waivers().into_iter().map(|w| context! {
+                state => w.state.as_str(), word => view.waiver_state(w.state), group => w.group.as_str(), check => w.check.as_str(),
+                ports => visible(&w.ports.join(", ")), sources => visible(&w.sources.join(", ")), owner => visible(&w.owner),
+                approved_by => visible(&w.approved_by), expires => w.expires.as_str(), days_left => w.days_left,
+                reason => visible(&w.reason), ticket => visible(w.ticket.as_deref().unwrap_or_default()), says => view.waiver(w),
+            }).collect::<Vec<_>>(),
         };
         let error = RenderError::of("report.html");
         let mut environment = super::environment().map_err(|why| error(&why))?;

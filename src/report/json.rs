@@ -19,6 +19,8 @@ impl Renderer for Json {
             "held": record.held,
             "planned": record.planned,
             "idle_rules": record.idle_rules,
+            "waivers": record.waivers,
+            "trend": record.trend,
         });
         if let Some(part) = &record.part {
             value["part"] = serde_json::json!(part);

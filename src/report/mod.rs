@@ -6,6 +6,7 @@
 //! | `view` | what several of them say |
 //! | `about` | what a finding is about, by its check |
 //! | `attached` | the same about interfaces, unused groups and a second source |
+//! | `waivers` | waivers and ages in words |
 //! | `csv` | `findings.csv`, `changes.csv` |
 //! | `xlsx` | `report.xlsx`; its styles and some sheets in `xlsx/` |
 //! | `html` | `report.html` |
@@ -28,6 +29,7 @@ pub mod letter;
 pub mod part;
 pub mod undo;
 pub mod view;
+mod waivers;
 mod xlsx;
 
 use crate::model::{Artifact, RunRecord};

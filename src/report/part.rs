@@ -1,7 +1,7 @@
 //! One recipient's part of a run: the record as if nothing else had been found. What is wrong with the
 //! run itself stands in every part: regions that were not read, changes that are not verified.
 
-use crate::model::{AccountId, Finding, GroupId, RegionId, Route, RunRecord, Totals};
+use crate::model::{AccountId, Finding, GroupId, RegionId, Route, RunRecord, Totals, WaiverUse};
 
 /// The part of a record that a route names. Counts are of the part; what was read is of the run.
 pub fn part(record: &RunRecord, route: &Route) -> RunRecord {
@@ -32,6 +32,10 @@ pub fn part(record: &RunRecord, route: &Route) -> RunRecord {
             seen.unused_groups.clear();
         }
     }
+    out.waivers
+        .retain(|waiver| has_waiver(record, route, waiver));
+    // The trend counts whole runs.
+    out.trend = None;
     let mut totals = Totals::default();
     for finding in &out.findings {
         totals.count(finding.verdict);
@@ -55,6 +59,24 @@ fn has_group(
         .peekable();
     if known.peek().is_none() {
         return route.has_place(account, region);
+    }
+    known.any(|finding| route.has(finding))
+}
+
+/// Whether a waiver is in it: by its group's findings, or by the places it names where the run has none
+/// of that group.
+fn has_waiver(record: &RunRecord, route: &Route, waiver: &WaiverUse) -> bool {
+    let mut known = record
+        .findings
+        .iter()
+        .chain(&record.resolved)
+        .filter(|finding| finding.group_id == waiver.group)
+        .peekable();
+    if known.peek().is_none() {
+        let account = waiver.account.as_ref();
+        let region = waiver.region.as_ref();
+        return account.is_none_or(|own| route.accounts.is_empty() || route.accounts.contains(own))
+            && region.is_none_or(|own| route.regions.is_empty() || route.regions.contains(own));
     }
     known.any(|finding| route.has(finding))
 }

@@ -89,6 +89,8 @@ impl<'r> View<'r> {
             self.words.get("headline.incomplete")
         } else if header.totals.exposed > 0 {
             self.failing()
+        } else if header.totals.managed > 0 || header.totals.waived > 0 {
+            self.words.get("headline.quiet")
         } else if self.record.part.is_some() {
             self.words.get("headline.clean_part")
         } else {

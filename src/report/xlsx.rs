@@ -3,7 +3,9 @@
 
 mod idle;
 mod styles;
+mod trend;
 mod unused;
+mod waivers;
 
 use super::csv::{rule_text, traffic_text};
 use super::view::{View, percent, visible};
@@ -131,6 +133,12 @@ fn workbook(view: &View<'_>) -> Result<Vec<u8>, XlsxError> {
     unused::sheet(view, &styles, &mut book)?;
     if !record.idle_rules.is_empty() {
         idle::sheet(view, &styles, book.add_worksheet())?;
+    }
+    if !record.waivers.is_empty() {
+        waivers::sheet(view, &styles, book.add_worksheet())?;
+    }
+    if let Some(trend) = &record.trend {
+        trend::sheet(view, trend, &styles, book.add_worksheet())?;
     }
     book.save_to_buffer()
 }
@@ -477,6 +485,7 @@ fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         ("label.vpc", 24.0),
         ("label.account", 19.0),
         ("label.attached", 24.0),
+        ("age.label", 9.0),
     ];
     let mut s = table(view, styles, sheet, "Findings", &columns)?;
     let printed = 7;
@@ -528,6 +537,10 @@ fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         s.text(12, &vpc, &styles.text)?;
         s.text(13, finding.account.as_str(), &styles.text)?;
         s.text(14, &view.attached(finding), &styles.text)?;
+        match view.age_days(finding) {
+            Some(days) => s.number(15, days, &styles.number)?,
+            None => s.text(15, "", &styles.text)?,
+        }
         let tall = lines(&sentence, 72).max(f64::from(u32::try_from(what.len()).unwrap_or(1)));
         s.sheet
             .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;

@@ -29,4 +29,5 @@ mod stop;
 mod storage;
 mod terraform;
 mod undo;
+mod waivers;
 mod wire;

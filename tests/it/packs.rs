@@ -78,6 +78,7 @@ fn trusted_networks_say_nothing_about_the_private_side() {
         internet: sgwarden::exposure::Internet::less_trusted(&["10.0.0.0/8".to_owned()])
             .expect("a network"),
         trusted: vec!["10.0.0.0/8".to_owned()],
+        waivers: sgwarden::policy::Waivers::default(),
     };
     let open = group(&["accept all -1/-1 10.0.0.0/8 1"]);
     assert_eq!(

@@ -108,6 +108,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
             groups: 4,
             rules: 9,
             totals,
+            severities: None,
             language,
             approval: None,
         },
@@ -124,6 +125,8 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
         planned: Vec::new(),
         part: None,
         idle_rules: Vec::new(),
+        waivers: Vec::new(),
+        trend: None,
     }
 }
 

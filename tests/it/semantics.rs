@@ -437,6 +437,7 @@ fn trusted_networks_are_subtracted() {
         checks: vec![risky_ports()],
         internet,
         trusted: vec!["47.96.0.0/11".to_owned()],
+        waivers: sgwarden::policy::Waivers::default(),
     };
     let judged = |lines| sgwarden::policy::assess(&policy, &group(lines)).verdicts[0];
     assert_eq!(judged(&["accept tcp 22/22 47.96.0.0/11 1"]), Compliant);

@@ -19,6 +19,15 @@ pub(crate) fn plain(parts: &[(String, String)]) -> String {
         .unwrap_or_default()
 }
 
+/// A workbook's strings, all sheets together.
+pub(crate) fn workbook(bytes: &[u8]) -> String {
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).expect("a zip");
+    let mut text = String::new();
+    let mut strings = zip.by_name("xl/sharedStrings.xml").expect("strings");
+    strings.read_to_string(&mut text).expect("text");
+    text
+}
+
 fn walk(entity: &str, out: &mut Vec<(String, String)>) {
     let (head, body) = entity.split_once("\r\n\r\n").expect("a header and a body");
     let head = head.replace("\r\n\t", " ").replace("\r\n ", " ");
@@ -43,11 +52,7 @@ fn walk(entity: &str, out: &mut Vec<(String, String)>) {
         _ => body.as_bytes().to_vec(),
     };
     let text = if name.ends_with(".xlsx") {
-        let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).expect("a zip");
-        let mut text = String::new();
-        let mut strings = zip.by_name("xl/sharedStrings.xml").expect("strings");
-        strings.read_to_string(&mut text).expect("text");
-        text
+        workbook(&bytes)
     } else {
         String::from_utf8_lossy(&bytes).into_owned()
     };

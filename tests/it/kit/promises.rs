@@ -123,6 +123,7 @@ fn policy(check: &Check) -> Policy {
         checks: vec![check.clone()],
         internet: Internet::whole(),
         trusted: Vec::new(),
+        waivers: sgwarden::policy::Waivers::default(),
     }
 }
 

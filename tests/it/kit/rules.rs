@@ -140,6 +140,7 @@ pub(crate) fn judge(check: Check, group: &GroupReading) -> GroupVerdicts {
         checks: vec![check],
         internet: Internet::whole(),
         trusted: Vec::new(),
+        waivers: sgwarden::policy::Waivers::default(),
     };
     assess(&policy, group)
 }
