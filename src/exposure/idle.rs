@@ -10,7 +10,6 @@ use super::reading::{Policy, Protocols, ReadRule};
 use super::set::{AddressRange, AddressSet, PortRange, PortSet};
 
 use crate::model::{Family, Field, IdleKind, Protocol};
-use std::cmp::Ordering;
 
 /// A rule without which every packet is decided as with it.
 #[derive(Clone, Debug)]
@@ -27,17 +26,10 @@ pub struct Idle<'r, 'a> {
 /// The idle rules of a group, in deciding order. The group's rules must be all there.
 pub fn idle<'r, 'a>(group: &'r GroupRules<'a>) -> Vec<Idle<'r, 'a>> {
     let mut order: Vec<Certain<'r, 'a>> = group.rules().iter().filter_map(certain).collect();
+    // Where all stand at one place nothing comes before anything.
     let some_differ = order
         .windows(2)
         .any(|pair| matches!(pair, [a, b] if a.key != b.key));
-    if !some_differ && !could_repeat(&order) {
-        return Vec::new();
-    }
-    order.sort_by(|a, b| {
-        a.key
-            .cmp(&b.key)
-            .then_with(|| a.rule.rule.id().cmp(b.rule.rule.id()))
-    });
     let mut out = if some_differ {
         dead(&mut order)
     } else {
@@ -72,8 +64,13 @@ fn certain<'r, 'a>(rule: &'r ReadRule<'a>) -> Option<Certain<'r, 'a>> {
     })
 }
 
-/// Takes the dead ones out of the order.
+/// Takes the dead ones out, and leaves the rest in deciding order.
 fn dead<'r, 'a>(order: &mut Vec<Certain<'r, 'a>>) -> Vec<Idle<'r, 'a>> {
+    order.sort_by(|a, b| {
+        a.key
+            .cmp(&b.key)
+            .then_with(|| a.rule.rule.id().cmp(b.rule.rule.id()))
+    });
     let mut out = Vec::new();
     let mut live: Vec<Certain<'r, 'a>> = Vec::with_capacity(order.len());
     for victim in order.drain(..) {
@@ -307,15 +304,7 @@ fn group_of<'x>(rule: &'x ReadRule<'_>) -> Option<(&'x Field, &'x Field)> {
     is_group.then_some((&fields.source_group_id, &fields.source_group_owner_account))
 }
 
-/// Whether any two rules could have the same effect: a number that equal ones share comes twice.
-fn could_repeat(order: &[Certain<'_, '_>]) -> bool {
-    let mut marks: Vec<u64> = order.iter().map(mark).collect();
-    marks.sort_unstable();
-    marks
-        .windows(2)
-        .any(|pair| matches!(pair, [a, b] if a == b))
-}
-
+/// A number that rules of the same effect share, and others hardly ever.
 fn mark(of: &Certain<'_, '_>) -> u64 {
     // An odd constant with many bits (2^64 over the golden ratio) spreads what is multiplied by it.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -388,26 +377,31 @@ fn effect<'x>(of: &Certain<'x, '_>) -> Effect<'x> {
 }
 
 /// Of rules with one and the same effect all but the first, by rule id.
-fn duplicates<'r, 'a>(order: &[Certain<'r, 'a>]) -> Vec<Idle<'r, 'a>> {
-    if !could_repeat(order) {
-        return Vec::new();
-    }
-    let mut sorted: Vec<(Effect<'_>, &'r ReadRule<'a>)> = order
-        .iter()
-        .map(|certain| (effect(certain), certain.rule))
-        .collect();
-    // Stable: `order` is by rule id among equals.
-    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+fn duplicates<'r, 'a>(rules: &[Certain<'r, 'a>]) -> Vec<Idle<'r, 'a>> {
+    let mut marked: Vec<(u64, Certain<'r, 'a>)> = rules.iter().map(|of| (mark(of), *of)).collect();
+    marked.sort_unstable_by_key(|(mark, _)| *mark);
     let mut out = Vec::new();
-    for same in sorted.chunk_by(|(a, _), (b, _)| a.cmp(b) == Ordering::Equal) {
-        let Some(((_, kept), others)) = same.split_first() else {
+    for alike in marked.chunk_by(|(a, _), (b, _)| a == b) {
+        if alike.len() < 2 {
             continue;
-        };
-        out.extend(others.iter().map(|(_, rule)| Idle {
-            rule,
-            kind: IdleKind::Duplicate,
-            by: vec![kept],
-        }));
+        }
+        let mut alike: Vec<(Effect<'_>, &'r ReadRule<'a>)> = alike
+            .iter()
+            .map(|(_, certain)| (effect(certain), certain.rule))
+            .collect();
+        alike.sort_by(|(a, one), (b, other)| {
+            a.cmp(b).then_with(|| one.rule.id().cmp(other.rule.id()))
+        });
+        for same in alike.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some(((_, kept), others)) = same.split_first() else {
+                continue;
+            };
+            out.extend(others.iter().map(|(_, rule)| Idle {
+                rule,
+                kind: IdleKind::Duplicate,
+                by: vec![kept],
+            }));
+        }
     }
     out
 }

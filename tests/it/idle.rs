@@ -8,8 +8,11 @@ use proptest::prelude::*;
 use serde_json::json;
 use sgwarden::exposure::set::AddressRange;
 use sgwarden::exposure::traffic::{Difference, difference};
-use sgwarden::exposure::{Certainty, GroupRules, ReadRule, idle};
-use sgwarden::model::{Family, Field, GroupReading, IdleKind, Protocol, Rule as Written};
+use sgwarden::exposure::{Certainty, GroupRules, Internet, ReadRule, idle};
+use sgwarden::model::{
+    Family, Field, GroupReading, IdleKind, Protocol, Route, Rule as Written, Severity, Tag,
+};
+use sgwarden::policy::{Policy, survey};
 use sgwarden::sim::Rule;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -437,4 +440,50 @@ async fn a_run_records_them_shows_them_in_the_workbook_and_changes_nothing() {
     );
     let ran = host.run(&["verify", "--all"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stdout);
+}
+
+#[test]
+fn a_part_of_a_run_has_the_idle_rules_of_its_own_groups_only() {
+    let mut group = group(&[
+        "drop tcp 22/22 0.0.0.0/0 1",
+        "accept tcp 22/22 10.0.0.0/8 2",
+    ]);
+    let tag = |value: &str| Tag {
+        key: "owner".to_owned(),
+        value: value.to_owned(),
+    };
+    group.group.tags = vec![tag("web")];
+    let policy = Policy {
+        checks: Vec::new(),
+        internet: Internet::whole(),
+        trusted: Vec::new(),
+    };
+    let (_, idle) = survey(&policy, &group);
+    assert_eq!(idle.len(), 1);
+    let has = |route: Route| route.has_idle(&idle[0]);
+    assert!(has(Route::default()));
+    for (value, wanted) in [("web", true), ("data", false)] {
+        let tags = vec![tag(value)];
+        assert_eq!(
+            has(Route {
+                tags,
+                ..Route::default()
+            }),
+            wanted,
+            "{value}"
+        );
+    }
+    let severity = Some(Severity::High);
+    assert!(
+        !has(Route {
+            severity,
+            ..Route::default()
+        }),
+        "it has no severity"
+    );
+    let regions = vec!["cn-beijing".into()];
+    assert!(!has(Route {
+        regions,
+        ..Route::default()
+    }));
 }
