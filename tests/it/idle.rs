@@ -12,7 +12,7 @@ use sgwarden::exposure::{Certainty, GroupRules, Internet, ReadRule, idle};
 use sgwarden::model::{
     Family, Field, GroupReading, IdleKind, Protocol, Route, Rule as Written, Severity, Tag,
 };
-use sgwarden::policy::{Policy, survey};
+use sgwarden::policy::{Policy, Waivers, survey};
 use sgwarden::sim::Rule;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -457,6 +457,7 @@ fn a_part_of_a_run_has_the_idle_rules_of_its_own_groups_only() {
         checks: Vec::new(),
         internet: Internet::whole(),
         trusted: Vec::new(),
+        waivers: Waivers::default(),
     };
     let (_, idle) = survey(&policy, &group);
     assert_eq!(idle.len(), 1);
