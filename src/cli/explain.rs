@@ -1,6 +1,8 @@
 //! `explain`: why a packet is accepted or dropped; where none is named, of each finding of the group
 //! one that gets in.
 
+mod interface;
+
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
 use crate::cloud::collect::{Collected, Request, collect};
@@ -18,7 +20,7 @@ use std::sync::Arc;
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The group
+    /// The group, or an interface (eni-...) with all its groups
     #[arg(value_name = "GROUP")]
     group: String,
     /// Its region
@@ -48,14 +50,10 @@ fn parse_protocol(text: &str) -> Result<Protocol, String> {
 
 impl Explain {
     pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        if self.group.starts_with("eni-") {
-            return Err(Failure::usage(
-                "interfaces (eni-...) are not built yet in this version",
-            ));
-        }
-        if !is_group(&self.group) {
+        let of_interface = interface::is_interface(&self.group);
+        if !of_interface && !is_group(&self.group) {
             return Err(Failure::usage(format!(
-                "\"{}\" must be a group id such as sg-bp1...",
+                "\"{}\" must be a group id such as sg-bp1..., or an interface's such as eni-bp1...",
                 self.group
             )));
         }
@@ -64,6 +62,14 @@ impl Explain {
                 "--region \"{}\" must be a region id",
                 self.region
             )));
+        }
+        if of_interface {
+            if self.check.is_some() || !self.packs.is_empty() {
+                return Err(Failure::usage(
+                    "--check and --pack are of a group's findings; of an interface name a packet",
+                ));
+            }
+            return interface::run(global, &self.group, &self.region, &self.questions()).await;
         }
         let checks = self.checks()?;
         let program = setup::program(global)?;
@@ -151,27 +157,32 @@ impl Explain {
         }
     }
 
-    fn answer(&self, global: &Global, group: &GroupReading) {
+    /// The packets asked about: one of each family, or of the source's.
+    fn questions(&self) -> Vec<Question> {
         let port = self.port.unwrap_or(22);
         let protocol = self.protocol.unwrap_or(Protocol::Tcp);
-        let rules = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
-        let internet = Internet::whole();
         let asked = self.source.and_then(|ip| parse_address(&ip.to_string()));
         let families: Vec<Family> = match asked {
             Some((family, _)) => vec![family],
             None => Family::ALL.to_vec(),
         };
-        let mut parts = Vec::new();
-        for family in families {
-            if !protocol.is_of(family) {
-                continue;
-            }
-            let question = Question {
+        families
+            .into_iter()
+            .filter(|family| protocol.is_of(*family))
+            .map(|family| Question {
                 family,
                 protocol,
                 port: protocol.has_ports().then_some(port),
                 source: asked.map(|(_, address)| address),
-            };
+            })
+            .collect()
+    }
+
+    fn answer(&self, global: &Global, group: &GroupReading) {
+        let rules = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
+        let internet = Internet::whole();
+        let mut parts = Vec::new();
+        for question in self.questions() {
             let closing = explain(&rules, &internet, Certainty::Closing, &question);
             let opening = explain(&rules, &internet, Certainty::Opening, &question);
             parts.push((question, closing, opening));

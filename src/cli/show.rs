@@ -43,8 +43,10 @@ macro_rules! mutter {
 }
 
 mod found;
+mod interface;
 
 pub(super) use found::{Found, found};
+pub(super) use interface::{Asked, explained_interface};
 
 /// Findings on a terminal: one screen; the reports have all.
 const MOST: usize = 30;

@@ -2,12 +2,16 @@
 //! interfaces with several groups, judged when all of a region's groups are read.
 
 use crate::model::{
-    AccountId, AttachedCoverage, Attachments, Finding, GroupId, GroupReading, RegionCoverage,
-    RegionId, UnusedGroup, subject_of,
+    AccountId, AttachedCoverage, Attachments, Finding, GroupId, GroupReading, IdleKind, IdleRule,
+    RegionCoverage, RegionId, subject_of,
 };
 use crate::policy::{History, Member, Policy, Whose, assess_together, together};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Unused groups of one region that are named; all are counted. A region begins with a quota of a
+/// hundred groups.
+const MOST_UNUSED: u64 = 1000;
 
 /// Groups named in a warning about interfaces that were not judged.
 const MOST_NAMED: usize = 5;
@@ -23,7 +27,6 @@ struct Place {
     shared: BTreeSet<GroupId>,
     members: BTreeMap<GroupId, Member>,
     unused: u64,
-    unused_groups: Vec<UnusedGroup>,
 }
 
 impl Places {
@@ -41,37 +44,47 @@ impl Places {
                 .collect(),
             members: BTreeMap::new(),
             unused: 0,
-            unused_groups: Vec::new(),
             attachments,
         };
         self.0.insert((account, region), place);
     }
 
-    /// Takes note of a group that was read, and says what is behind its findings.
+    /// Takes note of a group that was read, and says what is behind its findings; the line of one that
+    /// nothing uses.
     pub(super) fn group(
         &mut self,
         policy: &Policy,
         reading: &GroupReading,
         findings: &mut [Finding],
-    ) {
+    ) -> Option<IdleRule> {
         self.reach(findings);
         let key = (reading.account.clone(), reading.region.clone());
-        let Some(place) = self.0.get_mut(&key) else {
-            return;
-        };
+        let place = self.0.get_mut(&key)?;
         let id = reading.id();
         if place.shared.contains(&id) {
             place.members.insert(id, Member::of(policy, reading));
-        } else if !place.attachments.groups.contains_key(&id) {
-            place.unused = place.unused.saturating_add(1);
-            if place.unused_groups.len() < AttachedCoverage::MOST_UNUSED {
-                place.unused_groups.push(UnusedGroup {
-                    group_id: id,
-                    group_name: reading.group.name.clone(),
-                    vpc_id: reading.group.vpc_id.clone(),
-                });
-            }
+            return None;
         }
+        if place.attachments.instances.is_none() || place.attachments.groups.contains_key(&id) {
+            return None;
+        }
+        place.unused = place.unused.saturating_add(1);
+        (place.unused <= MOST_UNUSED).then(|| IdleRule {
+            account: reading.account.clone(),
+            region: reading.region.clone(),
+            group_id: id,
+            group_name: reading.group.name.clone(),
+            tags: reading.group.tags.clone(),
+            kind: IdleKind::UnusedGroup,
+            rule_id: String::new(),
+            policy: String::new(),
+            priority: String::new(),
+            protocol: String::new(),
+            port_range: String::new(),
+            source: String::new(),
+            description: String::new(),
+            by: Vec::new(),
+        })
     }
 
     /// Says what is behind groups' findings.
@@ -116,11 +129,6 @@ impl Places {
             interfaces: attachments.interfaces,
             instances: attachments.instances,
             unused: known.then_some(place.unused),
-            unused_groups: if known {
-                place.unused_groups
-            } else {
-                Vec::new()
-            },
             ..AttachedCoverage::default()
         };
         let mut findings = Vec::new();

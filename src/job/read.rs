@@ -217,7 +217,8 @@ impl<'p> Reading<'p> {
                 raw_sha256: String::new(),
             })?;
         }
-        self.places.group(self.policy, group, &mut judged.findings);
+        let unused = self.places.group(self.policy, group, &mut judged.findings);
+        self.idle_rules.extend(unused);
         if !judged.findings.is_empty() {
             let known = self.known(group);
             let planned = plan_group(

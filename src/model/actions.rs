@@ -55,7 +55,7 @@ pub enum Task {
     Accounts,
     /// `[remediation] config_rule`.
     ConfigRule,
-    /// Interfaces and instances: `reach` of findings, interfaces with several groups.
+    /// Interfaces and instances: `reach` of findings, interfaces with several groups, `explain eni-...`.
     Attached,
     /// The listing held against Cloud Config's.
     Completeness,

@@ -95,27 +95,9 @@ pub struct AttachedCoverage {
     /// Interfaces with several groups that were not, since a group of theirs is out of scope, or was
     /// not read: no finding speaks of them.
     pub not_judged: u64,
-    /// Groups that none of these uses; `None` where that is not known.
+    /// Groups that none of these uses; `None` where that is not known. They are among the record's idle
+    /// rules.
     pub unused: Option<u64>,
-    /// Those groups, in the listing's order; the first ten thousand.
-    #[serde(default)]
-    pub unused_groups: Vec<UnusedGroup>,
-}
-
-impl AttachedCoverage {
-    /// Unused groups that are named.
-    pub const MOST_UNUSED: usize = 10_000;
-}
-
-/// A group that no listed interface or instance uses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnusedGroup {
-    /// The group.
-    pub group_id: GroupId,
-    /// Its name; an attacker's text.
-    pub group_name: String,
-    /// Its VPC; empty in the classic network.
-    pub vpc_id: String,
 }
 
 /// What another source says there is in a region, against what was listed.

@@ -14,6 +14,9 @@ pub enum IdleKind {
     Dead,
     /// Another rule decides the same packets in the same way, at the same place.
     Duplicate,
+    /// No listed interface or instance uses the group.
+    #[serde(rename = "unused-group")]
+    UnusedGroup,
 }
 
 impl IdleKind {
@@ -22,6 +25,7 @@ impl IdleKind {
         match self {
             Self::Dead => "dead",
             Self::Duplicate => "duplicate",
+            Self::UnusedGroup => "unused-group",
         }
     }
 }

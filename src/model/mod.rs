@@ -29,7 +29,7 @@ mod trend;
 mod verdict;
 mod waiver;
 
-pub use attached::{AttachedCoverage, Attachments, Expected, Together, UnusedGroup, Uses};
+pub use attached::{AttachedCoverage, Attachments, Expected, Together, Uses};
 pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
 pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus, UnnamedRegions};
 pub use fire::{AtHand, Fired, Fires, LastFire};

@@ -53,13 +53,23 @@ impl View<'_> {
         }
     }
 
-    /// What a person gives to `explain`.
-    pub fn explainable<'f>(&self, finding: &'f Finding) -> &'f str {
-        finding
-            .interface
-            .as_ref()
-            .and_then(|note| note.ids.first())
-            .map_or(finding.group_id.as_str(), String::as_str)
+    /// The command that explains a finding; of interfaces it names one, and a packet.
+    pub fn explain(&self, finding: &Finding) -> String {
+        let id = finding.interface.as_ref().and_then(|note| note.ids.first());
+        let Some(id) = id else {
+            return format!(
+                "sgwarden explain {} --region {}",
+                finding.group_id, finding.region
+            );
+        };
+        let packet = finding.exposed.first().map_or_else(String::new, |run| {
+            let port = match run.ports.split('-').next() {
+                Some("") | None => String::new(),
+                Some(port) => format!(" --port {port}"),
+            };
+            format!(" --protocol {}{port}", run.protocol.as_str())
+        });
+        format!("sgwarden explain {id} --region {}{packet}", finding.region)
     }
 
     /// What was and was not looked at beside the rules.

@@ -297,11 +297,7 @@ fn line(view: &View<'_>, finding: &Finding) -> Line {
         name: visible(&finding.group_name),
         region: finding.region.as_str().to_owned(),
         sentence: view.sentence(finding),
-        explain: format!(
-            "sgwarden explain {} --region {}",
-            view.explainable(finding),
-            finding.region
-        ),
+        explain: view.explain(finding),
     }
 }
 

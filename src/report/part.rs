@@ -26,12 +26,6 @@ pub fn part(record: &RunRecord, route: &Route) -> RunRecord {
         region.status == crate::model::RegionStatus::Failed
             || route.has_place(&region.account, &region.region)
     });
-    // Whose the unused groups are is not in the record: they are counted, and named to all but parts.
-    for region in &mut out.coverage.regions {
-        if let Some(seen) = &mut region.attached {
-            seen.unused_groups.clear();
-        }
-    }
     out.waivers
         .retain(|waiver| has_waiver(record, route, waiver));
     // The trend counts whole runs.

@@ -4,7 +4,6 @@
 mod idle;
 mod styles;
 mod trend;
-mod unused;
 mod waivers;
 
 use super::csv::{rule_text, traffic_text};
@@ -130,7 +129,6 @@ fn workbook(view: &View<'_>) -> Result<Vec<u8>, XlsxError> {
     }
     changes(view, &styles, book.add_worksheet())?;
     coverage(view, &styles, book.add_worksheet())?;
-    unused::sheet(view, &styles, &mut book)?;
     if !record.idle_rules.is_empty() {
         idle::sheet(view, &styles, book.add_worksheet())?;
     }

@@ -154,7 +154,14 @@ async fn reach_says_what_is_behind_a_group_and_changes_no_verdict() {
     let coverage = file(&host, &ran, "coverage.json");
     let attached = &region(&coverage)["attached"];
     assert_eq!(attached["unused"], 1);
-    assert_eq!(attached["unused_groups"][0]["group_id"], "sg-none");
+    let unused: Vec<&Value> = findings["idle_rules"]
+        .as_array()
+        .expect("idle rules")
+        .iter()
+        .filter(|idle| idle["kind"] == "unused-group")
+        .map(|idle| &idle["group_id"])
+        .collect();
+    assert_eq!(unused, ["sg-none"]);
     // Reports sort by severity, then reach.
     let folder = host.path(ran.json()["path"].as_str().expect("a path"));
     let csv = std::fs::read_to_string(folder.join("findings.csv")).expect("the file");
@@ -610,4 +617,100 @@ async fn large_regions_are_compared_page_by_page() {
         json!({"source": "cloud-config", "count": 253, "missing": 3, "surplus": 0})
     );
     assert_eq!(host.cloud.calls()["ListDiscoveredResources"], 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_of_an_interface_has_the_rules_of_all_its_groups_in_one_order() {
+    let mut start = world(&[
+        ("sg-a", vec![ssh_open().at(5)]),
+        (
+            "sg-b",
+            vec![
+                Rule::ingress("TCP", "22/22", "47.0.0.0/8").drops().at(1),
+                Rule::ingress("TCP", "22/22", "10.0.0.0/8").at(9),
+            ],
+        ),
+    ]);
+    with(&mut start).interfaces = vec![
+        interface("eni-1", &["sg-b", "sg-a"], json!({"InstanceId": "i-1"})),
+        interface("eni-2", &["sg-a", "sg-gone"], json!({})),
+    ];
+    let host = Host::new(start).await;
+    let ask = |id: &'static str, source: &'static str| {
+        let host = &host;
+        async move {
+            let args = [
+                "explain", id, "--region", REGION, "--port", "22", "--source", source, "--json",
+            ];
+            host.run(&args).await
+        }
+    };
+    let ran = ask("eni-1", "47.1.2.3").await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let answer = ran.json();
+    assert_eq!(answer["interface"], "eni-1");
+    assert_eq!(answer["instance"], "i-1");
+    assert_eq!(answer["answers"][0]["answer"], "dropped");
+    let rules = answer["answers"][0]["rules"].as_array().expect("rules");
+    let order: Vec<(&Value, &Value, &Value)> = rules
+        .iter()
+        .map(|rule| (&rule["group"], &rule["policy"], &rule["decides_addresses"]))
+        .collect();
+    assert_eq!(
+        order,
+        [
+            (&json!("sg-b"), &json!("drop"), &json!("1")),
+            (&json!("sg-a"), &json!("accept"), &json!("0")),
+            (&json!("sg-b"), &json!("accept"), &json!("0")),
+        ]
+    );
+    let ran = ask("eni-1", "8.8.8.8").await;
+    assert_eq!(ran.json()["answers"][0]["answer"], "accepted");
+    let ran = host
+        .run(&["explain", "eni-1", "--region", REGION, "--port", "22"])
+        .await;
+    assert!(
+        ran.stdout.contains("eni-1 of i-1 in cn-hangzhou")
+            && ran.stdout.contains("accepted in part")
+            && ran.stdout.contains(" of sg-b): decides "),
+        "{}",
+        ran.stdout
+    );
+    // What its groups say is not known where one of them cannot be read.
+    let ran = ask("eni-2", "8.8.8.8").await;
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.contains("its group sg-gone could not be read"),
+        "{}",
+        ran.stderr
+    );
+    let ran = ask("eni-none", "8.8.8.8").await;
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.contains("there is no interface eni-none"),
+        "{}",
+        ran.stderr
+    );
+    let ran = host
+        .run(&[
+            "explain",
+            "eni-1",
+            "--region",
+            REGION,
+            "--pack",
+            "risky-ports",
+        ])
+        .await;
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    let ran = ask("eni-", "8.8.8.8").await;
+    assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+    host.cloud
+        .add_fault(Fault::parse("DescribeNetworkInterfaces=Forbidden.RAM").expect("a fault"));
+    let ran = ask("eni-1", "8.8.8.8").await;
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.contains("grant ecs:DescribeNetworkInterfaces "),
+        "{}",
+        ran.stderr
+    );
 }

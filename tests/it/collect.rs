@@ -4,8 +4,8 @@ use super::responder::{Ask, Reply, Responder};
 use serde_json::{Value, json};
 use sgwarden::cloud::collect::{Collected, Request, collect};
 use sgwarden::model::{
-    AccountId, GroupId, GroupReading, NicType, RawAnswer, RegionCoverage, RegionId, RegionStatus,
-    Tag,
+    AccountId, Attachments, GroupId, GroupReading, NicType, RawAnswer, RegionCoverage, RegionId,
+    RegionStatus, Tag,
 };
 
 #[derive(Default)]
@@ -15,6 +15,7 @@ struct Seen {
     excluded: Vec<GroupId>,
     conflicts: Vec<String>,
     answers: Vec<RawAnswer>,
+    attached: Vec<std::sync::Arc<Attachments>>,
     last_is_region: bool,
 }
 
@@ -61,7 +62,11 @@ async fn run(server: &Responder, change: impl FnOnce(&mut Request)) -> Seen {
             }
             Collected::Excluded { group, .. } => seen.excluded.push(group),
             Collected::Conflict { group, .. } => seen.conflicts.push(group.id),
-            Collected::Attached { .. } | Collected::Unnamed(_) => panic!("not asked for"),
+            Collected::Attached { attachments, .. } => {
+                assert!(seen.groups.is_empty(), "before any group");
+                seen.attached.push(attachments);
+            }
+            Collected::Unnamed(_) => panic!("not asked for"),
             Collected::Region(coverage) => seen.regions.push(coverage),
         }
     }
@@ -616,4 +621,102 @@ async fn a_receiver_that_goes_away_ends_the_reading() {
     let ended = server.asked.lock().expect("the log").len();
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(server.asked.lock().expect("the log").len(), ended);
+}
+
+/// A listing of interfaces or instances.
+fn things(outer: &str, inner: &str, items: &[Value], token: &str) -> Reply {
+    let mut body = json!({"RequestId": "r", "NextToken": token});
+    body[outer] = json!({ inner: items });
+    Reply::ok(body)
+}
+
+#[tokio::test]
+async fn interfaces_whose_listing_does_not_end_or_breaks_off_say_nothing() {
+    let eni = |id: &str| json!({"NetworkInterfaceId": id, "SecurityGroupIds": {"SecurityGroupId": ["sg-1"]}});
+    for (what, code) in [
+        ("loop", "paging-loop"),
+        ("break", "Forbidden.RAM"),
+        ("odd", "bad-answer"),
+    ] {
+        let server =
+            one_region(
+                move |ask, _| match (ask.action.as_str(), ask.param("NextToken")) {
+                    ("DescribeSecurityGroups", _) => listing(&[entry("sg-1", 1)], ""),
+                    ("DescribeNetworkInterfaces", "") => {
+                        assert_eq!(ask.param("MaxResults"), "500");
+                        assert_eq!(ask.param("SecurityGroupId"), "", "never by group");
+                        things(
+                            "NetworkInterfaceSets",
+                            "NetworkInterfaceSet",
+                            &[eni("eni-1")],
+                            "t",
+                        )
+                    }
+                    ("DescribeNetworkInterfaces", _) if what == "loop" => things(
+                        "NetworkInterfaceSets",
+                        "NetworkInterfaceSet",
+                        &[eni("eni-2")],
+                        "t",
+                    ),
+                    ("DescribeNetworkInterfaces", _) if what == "break" => {
+                        Reply::error(403, "Forbidden.RAM")
+                    }
+                    ("DescribeNetworkInterfaces", _) => {
+                        let odd = json!({"NetworkInterfaceId": "eni-2"});
+                        things("NetworkInterfaceSets", "NetworkInterfaceSet", &[odd], "")
+                    }
+                    ("DescribeInstances", _) => panic!("nothing to add to"),
+                    _ => rules(ask, &[rule("a")], ""),
+                },
+            )
+            .await;
+        let seen = run(&server, |request| request.attached = true).await;
+        assert!(seen.attached.is_empty(), "{what}: a part is no whole");
+        let region = seen.region("cn-a");
+        assert_eq!(region.status, RegionStatus::Ok, "{what}");
+        assert!(
+            region
+                .warnings
+                .iter()
+                .any(|w| w.contains(code) && w.contains("DescribeNetworkInterfaces")),
+            "{what}: {:?}",
+            region.warnings
+        );
+        assert_eq!(seen.ids(), ["sg-1"]);
+    }
+}
+
+#[tokio::test]
+async fn instances_come_a_hundred_a_page_and_a_broken_listing_leaves_what_is_certain() {
+    for broken in [false, true] {
+        let server =
+            one_region(
+                move |ask, _| match (ask.action.as_str(), ask.param("NextToken")) {
+                    ("DescribeSecurityGroups", _) => listing(&[entry("sg-1", 1)], ""),
+                    ("DescribeNetworkInterfaces", _) => {
+                        things("NetworkInterfaceSets", "NetworkInterfaceSet", &[], "")
+                    }
+                    ("DescribeInstances", "") => {
+                        assert_eq!(ask.param("MaxResults"), "100");
+                        let item = json!({"InstanceId": "i-1", "InstanceNetworkType": "classic",
+                    "PublicIpAddress": {"IpAddress": ["47.96.0.1"]},
+                    "SecurityGroupIds": {"SecurityGroupId": ["sg-1"]}});
+                        things("Instances", "Instance", &[item], "t")
+                    }
+                    ("DescribeInstances", _) if broken => Reply::error(403, "Forbidden.RAM"),
+                    ("DescribeInstances", _) => things("Instances", "Instance", &[], ""),
+                    _ => rules(ask, &[rule("a")], ""),
+                },
+            )
+            .await;
+        let seen = run(&server, |request| request.attached = true).await;
+        let attached = &seen.attached[0];
+        let (reach, counts) = attached.of(&GroupId::from("sg-1"));
+        // Seen is seen; how many there are is not known.
+        assert_eq!(reach.as_str(), "internet");
+        assert_eq!(counts.is_some(), !broken);
+        assert_eq!(attached.instances, (!broken).then_some(1));
+        let (reach, _) = attached.of(&GroupId::from("sg-2"));
+        assert_eq!(reach.as_str(), if broken { "unknown" } else { "none" });
+    }
 }

@@ -2,6 +2,8 @@
 //! random groups, unreadable fields among them. The evaluator asks of one packet at a time, for one
 //! address of each stretch and one port of each stretch that any border can tell apart.
 
+mod together;
+
 use crate::kit::rules::{check, judge, reading};
 use proptest::prelude::*;
 use sgwarden::model::{Field, Lists, Protocol, Rule, Verdict};

@@ -1,7 +1,8 @@
-//! The sheet of rules that do nothing. Reported, never changed.
+//! The sheet of rules that do nothing, and of groups that nothing uses. Reported, never changed.
 
 use super::styles::Styles;
 use super::{MOST_ROWS, filter, lines, table};
+use crate::model::{IdleKind, IdleRule};
 use crate::report::view::View;
 use rust_xlsxwriter::{Worksheet, XlsxError};
 
@@ -64,5 +65,12 @@ pub(super) fn sheet(
         )?;
         s.next();
     }
-    filter(&mut s, view, columns.len(), 10)
+    filter(&mut s, view, columns.len(), 10)?;
+    let unused = |idle: &IdleRule| idle.kind == IdleKind::UnusedGroup;
+    if all.iter().any(unused) {
+        let note = styles.note.clone().unset_text_wrap();
+        s.text(0, &words.get("note.unused"), &note)?;
+        s.sheet.set_print_area(0, 0, s.row, 10)?;
+    }
+    Ok(())
 }
