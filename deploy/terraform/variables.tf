@@ -24,6 +24,17 @@ variable "mode" {
   }
 }
 
+variable "reads" {
+  description = "Optional policies of deploy/ram that let the role read more than the groups: attached (what uses them), completeness (Cloud Config's own list of them)."
+  type        = set(string)
+  default     = ["attached", "completeness"]
+
+  validation {
+    condition     = length(setsubtract(var.reads, ["attached", "completeness"])) == 0
+    error_message = "attached, completeness."
+  }
+}
+
 variable "schedules" {
   description = "Schedules of the package by name, with the time at which each is run: six fields, seconds first, UTC unless CRON_TZ=ZONE stands before them."
   type        = map(string)

@@ -128,6 +128,9 @@ impl Daemon {
             move |due: &Due| -> daemon::Running {
                 let file = folder.join(format!("{}.toml", due.name));
                 let known = locked(&good).get(&due.name).cloned();
+                if let Some(why) = due.lost.clone() {
+                    return Box::pin(lost(global.clone(), known, why));
+                }
                 Box::pin(one(global.clone(), file, known, stop.clone()))
             }
         };
@@ -205,11 +208,9 @@ async fn one(global: Global, file: PathBuf, known: Option<Schedule>, stop: Stop)
             stopped: outcome.cut_short(),
         },
         Err(failure) => {
-            if let Some(known) = known.filter(|_| failure.exit == Exit::Usage)
-                && let Ok(program) = setup::program(&global)
-            {
+            if failure.exit == Exit::Usage {
                 // At a terminal somebody would read it; here its people must be told.
-                run::tell(&program, &known, &failure.message).await;
+                tell(&global, known.as_ref(), &failure.message).await;
             }
             Ended {
                 exit: failure.exit.code(),
@@ -218,6 +219,25 @@ async fn one(global: Global, file: PathBuf, known: Option<Schedule>, stop: Stop)
                 stopped: stop.asked().is_some(),
             }
         }
+    }
+}
+
+/// A time whose run is given up.
+async fn lost(global: Global, known: Option<Schedule>, why: String) -> Ended {
+    tell(&global, known.as_ref(), &why).await;
+    Ended {
+        exit: Exit::NotStarted.code(),
+        run: None,
+        problem: Some(why),
+        stopped: false,
+    }
+}
+
+async fn tell(global: &Global, known: Option<&Schedule>, why: &str) {
+    if let Some(known) = known
+        && let Ok(program) = setup::program(global)
+    {
+        run::tell(&program, known, why).await;
     }
 }
 

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
 /// How often a run is begun for one time. A second cut-off is hardly a coincidence: a third try would
-/// be cut off too, and so on without an end.
+/// be cut off too, and so on without an end. Instead its people are told.
 const TRIES: u32 = 2;
 
 /// How far ahead of the clock the memory may be before it counts as wrong. Clocks are set back by
@@ -39,6 +39,8 @@ pub struct Due {
     pub time: DateTime<Utc>,
     /// Whether a run for that time was cut off before.
     pub again: bool,
+    /// Why it is not run any more, where it was cut off too often: its people are to hear that.
+    pub lost: Option<String>,
 }
 
 /// How a run ended.
@@ -91,10 +93,10 @@ impl Timetable {
     /// Takes the folder as it is now; says what a person should know.
     pub fn take(&mut self, entries: BTreeMap<String, Entry>, now: DateTime<Utc>) -> Vec<String> {
         let mut notes = Vec::new();
-        let running = self.running.clone();
-        self.fires.schedules.retain(|name, _| {
-            entries.contains_key(name) || running.as_deref() == Some(name.as_str())
-        });
+        let running = self.running.as_deref();
+        self.fires
+            .schedules
+            .retain(|name, _| entries.contains_key(name) || running == Some(name.as_str()));
         for (name, entry) in &entries {
             if let Entry::Good {
                 cron: Some(cron),
@@ -104,26 +106,6 @@ impl Timetable {
                 self.remember(name, cron, *zone, now, &mut notes);
             } else if let Entry::Good { cron: None, .. } = entry {
                 self.fires.schedules.remove(name);
-            }
-        }
-        for (name, fired) in &mut self.fires.schedules {
-            if running.as_deref() == Some(name.as_str()) {
-                continue;
-            }
-            if let Some(cut) = fired.at_hand.take_if(|cut| cut.tries >= TRIES) {
-                let problem = format!(
-                    "cut off {} times, the last time begun {}: not tried again for the time {}",
-                    cut.tries, cut.started, cut.due
-                );
-                notes.push(format!("{name}: {problem}"));
-                fired.last = Some(LastFire {
-                    due: cut.due,
-                    started: cut.started,
-                    ended: now,
-                    exit: 6,
-                    run: None,
-                    problem: Some(problem),
-                });
             }
         }
         self.entries = entries;
@@ -197,14 +179,21 @@ impl Timetable {
             .filter_map(|name| Some((self.next(name)?, name)))
             .filter(|(time, _)| *time <= now)
             .min()
-            .map(|(time, name)| Due {
-                name: name.clone(),
-                time,
-                again: self
-                    .fires
-                    .schedules
-                    .get(name)
-                    .is_some_and(|fired| fired.at_hand.is_some()),
+            .map(|(time, name)| {
+                let fired = self.fires.schedules.get(name);
+                let cut = fired.and_then(|fired| fired.at_hand.as_ref());
+                Due {
+                    name: name.clone(),
+                    time,
+                    again: cut.is_some(),
+                    lost: cut.filter(|cut| cut.tries >= TRIES).map(|cut| {
+                        format!(
+                            "the run for {time} was cut off {} times, by a kill or a failure of the machine, \
+                             the last time begun at {}; it is not tried again",
+                            cut.tries, cut.started
+                        )
+                    }),
+                }
             })
     }
 
@@ -339,14 +328,17 @@ mod tests {
         let due = second.due(at("24T02:10")).expect("due");
         assert_eq!((due.time, due.again), (at("24T02:00"), true));
         second.begin(&due, at("24T02:10"));
-        let third = restarted(&second, &DAILY, "24T02:20");
-        assert_eq!(third.due(at("24T02:20")), None, "twice is enough");
-        let last = third.fires().schedules["a"].last.clone().expect("the last");
-        assert_eq!(last.exit, 6);
+        let mut third = restarted(&second, &DAILY, "24T02:20");
+        let due = third.due(at("24T02:20")).expect("due");
         assert!(
-            last.problem
-                .is_some_and(|why| why.contains("cut off 2 times"))
+            due.lost
+                .as_ref()
+                .is_some_and(|why| why.contains("cut off 2 times")),
+            "{due:?}"
         );
+        third.begin(&due, at("24T02:20"));
+        third.end(done(false), at("24T02:20"));
+        assert_eq!(third.due(at("24T02:20")), None);
         assert_eq!(third.next("a"), Some(at("25T02:00")));
     }
 

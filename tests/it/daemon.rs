@@ -350,6 +350,43 @@ async fn systemd_is_told_and_people_hear_of_a_schedule_that_broke() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn people_hear_of_a_run_that_was_cut_off_twice() {
+    let host = Host::new(world(&[("sg-a", vec![])])).await;
+    let relay = Receiver::start(Mode::Plain, ReceiverOptions::default())
+        .await
+        .expect("a relay");
+    host.write(
+        "sgwarden.toml",
+        &format!(
+            "[mail]\nurl = \"smtp://{}?tls=none\"\nfrom = \"audit@example.com\"\n",
+            relay.addr()
+        ),
+    );
+    host.write(
+        "schedules/yearly.toml",
+        &format!("{NEVER}[[mail]]\nto = [\"a@example.com\"]\n"),
+    );
+    host.write(
+        "state/daemon.json",
+        r#"{"schema":"sgwarden/daemon/1","schedules":{"yearly":{"cron":"0 0 1 1 *","timezone":"UTC",
+        "after":"2026-01-01T00:00:05Z","last":null,
+        "at_hand":{"due":"2026-01-01T00:00:00Z","started":"2026-01-01T00:20:00Z","tries":2}}}}"#,
+    );
+    let daemon = Daemon::start(&host, "log");
+    daemon.says("exit=6").await;
+    let letter = String::from_utf8_lossy(&relay.messages()[0].data).into_owned();
+    assert!(letter.contains("NOT STARTED yearly"), "{letter}");
+    daemon
+        .until("given up for good", || {
+            fires(&host).schedules["yearly"].at_hand.is_none()
+        })
+        .await;
+    assert!(sealed(&host, "yearly").is_empty());
+    let last = fires(&host).schedules["yearly"].last.clone();
+    assert_eq!(last.map(|last| last.exit), Some(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_do_is_a_mistake_at_the_start() {
     let host = Host::new(world(&[])).await;
     for (file, says) in [

@@ -368,7 +368,7 @@ fn what_must_hold_of_a_job_that_revokes() {
         assert!(!(deletes && resource.contains("evidence")), "{resource}");
         assert!(!deletes || resource.contains("/state/*"), "{resource}");
     }
-    for mode in ["scan", "revoke", "config-rule"] {
+    for mode in ["scan", "revoke", "config-rule", "attached", "completeness"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("deploy/ram/{mode}.json"));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{mode}: {why}"));
         assert!(text.len() <= 6144, "{mode}: RAM takes no longer policy");
@@ -404,6 +404,12 @@ fn the_examples_give_what_the_module_asks_for() {
         assert!(
             given.iter().all(|name| variables.contains_key(*name)),
             "{example}"
+        );
+        let providers = blocks(blocks(body, "terraform")[0].body(), "required_providers");
+        let provider = attribute(providers[0].body(), "alicloud").expect("the provider");
+        assert!(
+            format!("{provider:?}").contains("aliyun/alicloud"),
+            "{example}: it would be another provider than the module's"
         );
         let Some(Expression::Object(times)) = attribute(module, "schedules") else {
             panic!("{example}: no schedules");

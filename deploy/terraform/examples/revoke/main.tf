@@ -1,5 +1,14 @@
 # Daily, with revocation. The package's schedule says mode = "revoke" with its guards; a person starts what Cloud
 # Config finds in between, until remediation = "AUTO".
+terraform {
+  required_providers {
+    # Said again, or the provider below would be another one than the module's.
+    alicloud = {
+      source = "aliyun/alicloud"
+    }
+  }
+}
+
 provider "alicloud" {
   region = "cn-hangzhou"
 }

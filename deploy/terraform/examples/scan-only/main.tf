@@ -1,4 +1,13 @@
 # Every Monday at two in Taipei: read everything, judge it, keep the evidence. The role can change nothing.
+terraform {
+  required_providers {
+    # Said again, or the provider below would be another one than the module's.
+    alicloud = {
+      source = "aliyun/alicloud"
+    }
+  }
+}
+
 provider "alicloud" {
   region = "cn-hangzhou"
 }
