@@ -6,6 +6,7 @@
 mod apply;
 mod daemon;
 mod demo;
+mod diff;
 mod exit;
 mod explain;
 mod folder;
@@ -32,7 +33,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Commands of the contract that this version does not have, refused by that name.
-const NOT_BUILT: [&str; 4] = ["diff", "merge", "fc", "check"];
+const NOT_BUILT: [&str; 3] = ["merge", "fc", "check"];
 
 /// Finds what Alibaba Cloud ECS security groups expose to the internet, and keeps the evidence.
 #[derive(Debug, Parser)]
@@ -115,6 +116,8 @@ enum Command {
     Verify(verify::Verify),
     /// List stored runs
     Runs(runs::Runs),
+    /// What changed between two sealed runs
+    Diff(diff::Diff),
     /// Print the block of a waivers' file that would approve a finding
     Waive(waive::Waive),
     /// Deliver what could not be delivered
@@ -171,6 +174,7 @@ async fn dispatch(global: Global, command: Command) -> Result<Exit, exit::Failur
         Command::Report(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
+        Command::Diff(command) => command.run(&global),
         Command::Waive(command) => command.run(&global),
         Command::Resend(command) => command.run(&global).await,
         Command::Schedules(command) => command.run(&global),

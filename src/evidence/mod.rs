@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `format` | file names, schemas, canonical JSON, hashes; shared by writer and reader |
 //! | `spool` | raw answers hashed and compressed as they pass; population rows |
+//! | `population` | which of some groups and checks a run judged |
 //! | `seal` | a run's folder, written aside, synced, renamed, its manifest last |
 //! | `store` | where sealed runs lie |
 //! | `trend` | the chain read backwards for its counts |
@@ -14,6 +15,7 @@
 
 pub mod chain;
 pub mod format;
+pub mod population;
 mod remote;
 pub mod seal;
 pub mod spool;

@@ -19,6 +19,7 @@ pub mod actions;
 mod attached;
 mod change;
 mod coverage;
+mod diff;
 mod fire;
 mod group;
 mod idle;
@@ -32,6 +33,10 @@ mod waiver;
 pub use attached::{AttachedCoverage, Attachments, Expected, Together, Uses};
 pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
 pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus, UnnamedRegions};
+pub use diff::{
+    CoverageChange, FieldChange, FindingChange, FindingName, Incomparable, RunDiff, RunSide,
+    WaiverChange,
+};
 pub use fire::{AtHand, Fired, Fires, LastFire};
 pub use group::{
     Field, GroupReading, ListReading, Lists, NicType, RawAnswer, Rule, Rules, SecurityGroup, Tag,

@@ -10,6 +10,7 @@
 //! | `remediation` | what may be done about findings |
 //! | `waivers` | what somebody approved, until a day |
 //! | `propose` | the waivers that would cover a finding |
+//! | `compare` | two runs held against each other |
 //! | `history` | first seen, new, open, reopened, resolved; the last record is an argument |
 //!
 //! To add a check: a table in `packs/NAME.toml` (a new pack also a line in `packs.rs`), and a case
@@ -18,6 +19,7 @@
 
 pub mod assess;
 pub mod check;
+pub mod compare;
 pub mod history;
 pub mod packs;
 pub mod propose;

@@ -9,6 +9,7 @@ mod credentials;
 mod daemon;
 mod delivery;
 mod deploy;
+mod diff;
 mod explain;
 mod idle;
 mod kit;
