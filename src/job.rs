@@ -2,6 +2,7 @@
 //! the same [`run`]; the parts that change and that deliver are in `job/`.
 
 mod attached;
+mod attribution;
 mod change;
 mod delivery;
 mod read;
@@ -19,8 +20,8 @@ use crate::evidence::format::{self, Changes, Findings, Manifest, PolicyText, Pre
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
 use crate::exposure::Internet;
 use crate::model::{
-    Artifact, Change, Coverage, Held, HoldReason, Identity, RegionCoverage, RegionStatus,
-    RunHeader, RunId, RunRecord, Scope, Times, Totals,
+    Artifact, Change, Confirmation, Coverage, Held, HoldReason, Identity, RegionCoverage,
+    RegionStatus, RunHeader, RunId, RunRecord, Scope, Times, Totals,
 };
 use crate::policy::{History, Policy, Waivers, history, waivers};
 use crate::remedy::apply::Waits;
@@ -174,6 +175,8 @@ struct Begun {
 struct Before {
     link: Option<Previous>,
     history: History,
+    /// Calls that changed something and that nobody else has confirmed yet.
+    unconfirmed: Vec<Confirmation>,
 }
 
 /// Runs a job to its end.
@@ -232,6 +235,13 @@ async fn whole(
             .await?;
     }
     let (changes, held) = (changing.changes, changing.held);
+    let mut findings = reading.findings;
+    let confirmed = if schedule.attribution {
+        (tools.progress)(Progress::Step("asking ActionTrail who opened what"));
+        attribution::attribute(tools, begun, &reading.exposed, &mut findings).await?
+    } else {
+        Vec::new()
+    };
     let planned = if schedule.remediation.mode.changes() {
         Vec::new()
     } else {
@@ -240,7 +250,6 @@ async fn whole(
     (tools.progress)(Progress::Step("writing evidence"));
     let spool = std::mem::replace(&mut begun.spool, Spool::new(&begun.draft));
     let mut totals = spool.finish(&mut begun.draft, &reading.doubted)?;
-    let mut findings = reading.findings;
     // The population has groups; what interfaces are found with counts beside them.
     for finding in findings.iter().filter(|f| f.interface.is_some()) {
         totals.count(finding.verdict);
@@ -316,6 +325,7 @@ async fn whole(
             changes,
             held,
             planned,
+            confirmed,
             part: None,
             idle_rules: reading.idle_rules,
             waivers,
@@ -405,9 +415,11 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
         return Ok(Before {
             link: None,
             history: History::default(),
+            unconfirmed: Vec::new(),
         });
     };
     let (record, manifest) = tools.store.read_record(&sealed.run)?;
+    let unconfirmed = attribution::to_confirm(&sealed.run, &record.changes, &record.confirmed);
     let mut findings = record.findings;
     let mut resolved = record.resolved;
     let mut unread = unread_regions(&record.coverage);
@@ -442,6 +454,7 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
             manifest_sha256: sealed.manifest_sha256,
         }),
         history: History::new(findings, resolved),
+        unconfirmed,
     })
 }
 
@@ -587,6 +600,7 @@ fn write_record(draft: &mut Draft, record: &RunRecord) -> Result<(), Error> {
         changes: record.changes.clone(),
         held: record.held.clone(),
         planned: record.planned.clone(),
+        confirmed: record.confirmed.clone(),
     };
     draft.write(format::CHANGES, &format::pretty(format::CHANGES, &changes)?)?;
     Ok(())

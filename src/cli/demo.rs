@@ -44,6 +44,7 @@ timezone = "Asia/Taipei"
 
 [policy]
 packs = ["risky-ports"]
+attribution = true
 
 [remediation]
 mode = "{mode}"

@@ -159,6 +159,11 @@ impl Client {
             || endpoint::plausible_ecs_host(host)
     }
 
+    /// Whether a region's ActionTrail can be asked: every service is at the endpoint, or it has a host.
+    pub(super) fn has_actiontrail(&self, region: &str) -> bool {
+        self.base.is_some() || endpoint::has_actiontrail(region)
+    }
+
     /// The call's answer, read by `decode`. Retries are as `docs/calls.md` says; an answer that
     /// `decode` cannot read is asked for again where the call is a read.
     pub async fn call<T>(

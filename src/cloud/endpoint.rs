@@ -16,6 +16,8 @@ pub enum Service {
     Config,
     /// Resource Directory.
     ResourceDirectory,
+    /// ActionTrail, regional.
+    ActionTrail,
 }
 
 impl Service {
@@ -26,6 +28,7 @@ impl Service {
             Self::Sts => "2015-04-01",
             Self::Config => "2020-09-07",
             Self::ResourceDirectory => "2022-04-19",
+            Self::ActionTrail => "2020-07-06",
         }
     }
 
@@ -36,6 +39,7 @@ impl Service {
             Self::Sts => Product::Sts,
             Self::Config => Product::Config,
             Self::ResourceDirectory => Product::ResourceDirectoryMaster,
+            Self::ActionTrail => Product::ActionTrail,
         }
     }
 }
@@ -53,6 +57,28 @@ const STS_CENTRAL: [&str; 9] = [
     "cn-heyuan-acdr-1",
 ];
 
+/// ECS regions for which the metadata list no ActionTrail host.
+const NO_ACTIONTRAIL: [&str; 13] = [
+    "ap-southeast-6",
+    "ap-southeast-8",
+    "cn-fuzhou",
+    "cn-wuhan-lr",
+    "cn-zhengzhou-jva",
+    "cn-zhongwei",
+    "cn-heyuan-acdr-1",
+    "me-central-1",
+    "us-southeast-1",
+    "cn-beijing-finance-1",
+    "cn-shenzhen-finance-1",
+    "ap-south-1",
+    "ap-southeast-2",
+];
+
+/// Whether a region has an ActionTrail host that is known.
+pub(super) fn has_actiontrail(region: &str) -> bool {
+    !NO_ACTIONTRAIL.contains(&region)
+}
+
 /// The host of a service; `region` counts for regional services, empty means the home region.
 pub(super) fn host(settings: &Settings, service: Service, region: &str) -> String {
     let region = if region.is_empty() || service == Service::Sts {
@@ -67,6 +93,8 @@ pub(super) fn host(settings: &Settings, service: Service, region: &str) -> Strin
         (Service::Sts, _) if STS_CENTRAL.contains(&region) => "sts.aliyuncs.com".to_owned(),
         (Service::Sts, Network::Public) => format!("sts.{region}.aliyuncs.com"),
         (Service::Sts, Network::Vpc) => format!("sts-vpc.{region}.aliyuncs.com"),
+        (Service::ActionTrail, Network::Public) => format!("actiontrail.{region}.aliyuncs.com"),
+        (Service::ActionTrail, Network::Vpc) => format!("actiontrail-vpc.{region}.aliyuncs.com"),
         (Service::Config, network) => {
             let prefix = match network {
                 Network::Public => "config",
@@ -152,7 +180,16 @@ mod tests {
             host(&settings, Service::ResourceDirectory, ""),
             "resourcedirectory.aliyuncs.com"
         );
+        assert_eq!(
+            host(&settings, Service::ActionTrail, "eu-west-1"),
+            "actiontrail.eu-west-1.aliyuncs.com"
+        );
+        assert!(has_actiontrail("eu-west-1") && !has_actiontrail("cn-fuzhou"));
         settings.network = Network::Vpc;
+        assert_eq!(
+            host(&settings, Service::ActionTrail, "eu-west-1"),
+            "actiontrail-vpc.eu-west-1.aliyuncs.com"
+        );
         settings.site = Site::International;
         settings.home_region = "ap-southeast-6".to_owned();
         assert_eq!(

@@ -18,6 +18,7 @@ mod send;
 pub mod settings;
 pub mod sign;
 mod stop;
+mod trail;
 pub mod wire;
 
 pub use call::{Answer, Client, Effect};
@@ -26,3 +27,4 @@ pub use endpoint::Service;
 pub use failure::{CallFailure, Fate, Kind};
 pub use settings::{Limits, Network, Settings, Site};
 pub use stop::Stop;
+pub use trail::{Question, Trail};

@@ -105,6 +105,8 @@ pub struct Schedule {
     pub trusted: Vec<String>,
     /// What was approved. Read with [`super::waivers::attach`]: `read` sees the schedule's text only.
     pub waivers: Waiving,
+    /// Whether ActionTrail is asked who opened what is exposed.
+    pub attribution: bool,
     /// What it may do about findings.
     pub remediation: Remediation,
     /// Report formats.
@@ -133,6 +135,7 @@ impl Schedule {
             packs: vec!["risky-ports".to_owned()],
             trusted: Vec::new(),
             waivers: Waiving::None,
+            attribution: false,
             remediation: Remediation::default(),
             formats: vec!["csv".to_owned(), "xlsx".to_owned()],
             language: Language::En,
@@ -378,7 +381,9 @@ fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
             out.waivers = Waiving::Named(file.value);
         }
     }
-    table.not_built(&["attribution"]);
+    if let Some(flag) = table.flag("attribution") {
+        out.attribution = flag.value;
+    }
     if out.checks.is_empty() && source_clean {
         table.missing("packs", "no check is left to judge by");
     }

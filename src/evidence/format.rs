@@ -2,7 +2,8 @@
 
 use super::Error;
 use crate::model::{
-    Change, Finding, Held, IdleRule, Proposal, RunHeader, RunId, Sha256, Trend, WaiverUse,
+    Change, Confirmation, Finding, Held, IdleRule, Proposal, RunHeader, RunId, Sha256, Trend,
+    WaiverUse,
 };
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -172,4 +173,7 @@ pub struct Changes {
     /// What would be changed, of a run that only plans.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planned: Vec<Proposal>,
+    /// What the cloud's own history says of the changes of earlier runs, where it was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmed: Vec<Confirmation>,
 }

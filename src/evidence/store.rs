@@ -276,6 +276,7 @@ pub fn read_record(folder: &Path) -> Result<(RunRecord, Manifest), Error> {
         changes: changes.changes,
         held: changes.held,
         planned: changes.planned,
+        confirmed: changes.confirmed,
         part: None,
         idle_rules: findings.idle_rules,
         waivers: findings.waivers,

@@ -552,6 +552,7 @@ fn small_record(
         changes,
         held,
         planned: Vec::new(),
+        confirmed: Vec::new(),
         part: None,
         idle_rules: Vec::new(),
         waivers: Vec::new(),

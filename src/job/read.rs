@@ -2,6 +2,7 @@
 //! and each group's plan. Nothing of a compliant group stays.
 
 use super::attached::Places;
+use super::attribution::Exposed;
 use super::{Begun, Error, Progress, Tools};
 use crate::cloud::Stop;
 use crate::cloud::collect::{Collected, Request, collect};
@@ -38,6 +39,8 @@ pub(super) struct Reading<'p> {
     account: AccountId,
     findings: Vec<Finding>,
     idle_rules: Vec<IdleRule>,
+    /// What its openers are looked up by; `None`: they are not.
+    exposed: Option<Vec<Exposed>>,
     plan: RemediationPlan,
     regions: Vec<RegionCoverage>,
     excluded: Vec<String>,
@@ -54,6 +57,7 @@ pub(super) struct Reading<'p> {
 pub(super) struct Read {
     pub(super) findings: Vec<Finding>,
     pub(super) idle_rules: Vec<IdleRule>,
+    pub(super) exposed: Vec<Exposed>,
     pub(super) history: History,
     pub(super) plan: RemediationPlan,
     pub(super) coverage: Coverage,
@@ -79,6 +83,7 @@ impl<'p> Reading<'p> {
             spool: &mut begun.spool,
             findings: Vec::new(),
             idle_rules: Vec::new(),
+            exposed: schedule.attribution.then(Vec::new),
             plan: RemediationPlan::default(),
             regions: Vec::new(),
             excluded: Vec::new(),
@@ -129,6 +134,7 @@ impl<'p> Reading<'p> {
         Read {
             findings: self.findings,
             idle_rules: self.idle_rules,
+            exposed: self.exposed.unwrap_or_default(),
             history: self.history,
             plan: self.plan,
             coverage: Coverage {
@@ -230,6 +236,9 @@ impl<'p> Reading<'p> {
             );
             self.plan.groups.extend(planned.group);
             self.plan.held.extend(planned.held);
+            if let Some(exposed) = &mut self.exposed {
+                exposed.extend(Exposed::of(group, &judged.findings));
+            }
             self.findings.append(&mut judged.findings);
         }
         Ok(())
@@ -302,6 +311,9 @@ impl<'p> Reading<'p> {
         self.idle_rules.retain(|idle| {
             !(idle.account == *account && idle.region == *region && idle.group_id == id)
         });
+        if let Some(exposed) = &mut self.exposed {
+            exposed.retain(|group| !group.is(region, &id));
+        }
         self.plan
             .groups
             .retain(|plan| !(plan.region == *region && plan.group_id == id));

@@ -26,6 +26,8 @@ pub enum Product {
     Config,
     /// Resource Directory.
     ResourceDirectoryMaster,
+    /// ActionTrail.
+    ActionTrail,
 }
 
 impl Product {
@@ -36,6 +38,7 @@ impl Product {
             Self::Sts => "Sts",
             Self::Config => "Config",
             Self::ResourceDirectoryMaster => "ResourceDirectoryMaster",
+            Self::ActionTrail => "Actiontrail",
         }
     }
 }
@@ -59,11 +62,13 @@ pub enum Task {
     Attached,
     /// The listing held against Cloud Config's.
     Completeness,
+    /// `[policy] attribution`.
+    Attribution,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Scan,
         Self::Revoke,
         Self::Narrow,
@@ -72,6 +77,7 @@ impl Task {
         Self::ConfigRule,
         Self::Attached,
         Self::Completeness,
+        Self::Attribution,
     ];
 
     /// The stem of its policy's file.
@@ -85,6 +91,7 @@ impl Task {
             Self::ConfigRule => "config-rule",
             Self::Attached => "attached",
             Self::Completeness => "completeness",
+            Self::Attribution => "attribution",
         }
     }
 
@@ -92,7 +99,11 @@ impl Task {
     pub fn stands_alone(self) -> bool {
         match self {
             Self::Scan | Self::Revoke | Self::Narrow | Self::Rollback => true,
-            Self::Accounts | Self::ConfigRule | Self::Attached | Self::Completeness => false,
+            Self::Accounts
+            | Self::ConfigRule
+            | Self::Attached
+            | Self::Completeness
+            | Self::Attribution => false,
         }
     }
 
@@ -100,7 +111,7 @@ impl Task {
     pub fn is_optional(self) -> bool {
         match self {
             Self::Scan | Self::Revoke | Self::Narrow | Self::Rollback | Self::Accounts => false,
-            Self::ConfigRule | Self::Attached | Self::Completeness => true,
+            Self::ConfigRule | Self::Attached | Self::Completeness | Self::Attribution => true,
         }
     }
 }
@@ -294,6 +305,13 @@ pub static ACTIONS: &[Action] = &[
         "config:ListDiscoveredResources",
         &[Task::Completeness],
         "hold the listing of groups against Cloud Config's",
+    ),
+    read(
+        Product::ActionTrail,
+        "LookupEvents",
+        "actiontrail:LookupEvents",
+        &[Task::Attribution],
+        "look up who opened a rule",
     ),
 ];
 

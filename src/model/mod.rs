@@ -9,6 +9,7 @@
 //! | `attached` | what uses the groups of a region, and what another source says is in it |
 //! | `idle` | rules that do nothing |
 //! | `change` | changes: planned, held, made |
+//! | `opened` | who opened a rule, by the cloud's own history of calls |
 //! | `coverage` | what was read and what was not |
 //! | `record` | one run as a value: all that a renderer may see |
 //! | `route` | the part of a run that one recipient hears of |
@@ -24,6 +25,7 @@ mod fire;
 mod group;
 mod idle;
 mod ids;
+mod opened;
 mod record;
 mod route;
 mod trend;
@@ -43,6 +45,10 @@ pub use group::{
 };
 pub use idle::{IdleKind, IdleRule};
 pub use ids::{AccountId, GroupId, RegionId, RunId, Sha256};
+pub use opened::{
+    Confirmation, Confirmed, OpenedBy, Opening, OpeningEvent, Sureness, TrailEvent, TrailIdentity,
+    Unanswered, UnknownReason,
+};
 pub use record::{
     Approval, Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader,
     RunRecord, Scope, Times, Totals,

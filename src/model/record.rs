@@ -2,8 +2,8 @@
 //! run.
 
 use super::{
-    AccountId, BySeverity, Change, Coverage, Finding, Held, IdleRule, Proposal, Route, RunId,
-    Severity, Sha256, Trend, WaiverUse,
+    AccountId, BySeverity, Change, Confirmation, Coverage, Finding, Held, IdleRule, Proposal,
+    Route, RunId, Severity, Sha256, Trend, WaiverUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -239,6 +239,8 @@ pub struct RunRecord {
     pub held: Vec<Held>,
     /// What would be changed, of a run that only plans.
     pub planned: Vec<Proposal>,
+    /// What the cloud's own history says of the changes of earlier runs, where it was asked.
+    pub confirmed: Vec<Confirmation>,
     /// The part of the run that this record holds, for one recipient; `None`: all of it.
     pub part: Option<Route>,
     /// Rules that do nothing, by account, region, group, and in deciding order.

@@ -1,6 +1,6 @@
 //! Verdicts and findings.
 
-use super::{AccountId, GroupId, RegionId, Tag};
+use super::{AccountId, GroupId, OpenedBy, RegionId, Tag};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -207,6 +207,9 @@ pub struct FindingRule {
     /// Whose rule it is, in a finding of interfaces; else the finding's own group's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_id: Option<GroupId>,
+    /// Who opened it, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<OpenedBy>,
 }
 
 /// Where a finding stands between two runs.

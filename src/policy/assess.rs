@@ -202,6 +202,7 @@ pub(super) fn finding_rule(rule: &crate::exposure::ReadRule<'_>, addresses: Stri
         unreadable: rule.unreadable.clone(),
         first_seen: String::new(),
         group_id: None,
+        opened_by: None,
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `waivers` | what somebody approved, until a day |
 //! | `propose` | the waivers that would cover a finding |
 //! | `compare` | two runs held against each other |
+//! | `opened` | who opened a rule, by the recorded calls |
 //! | `history` | first seen, new, open, reopened, resolved; the last record is an argument |
 //!
 //! To add a check: a table in `packs/NAME.toml` (a new pack also a line in `packs.rs`), and a case
@@ -21,6 +22,7 @@ pub mod assess;
 pub mod check;
 pub mod compare;
 pub mod history;
+pub mod opened;
 pub mod packs;
 pub mod propose;
 pub mod remediation;

@@ -27,7 +27,7 @@ pub(super) fn guard(text: &str) -> String {
     }
 }
 
-const FINDINGS: [&str; 27] = [
+const FINDINGS: [&str; 28] = [
     "complete",
     "account",
     "region",
@@ -55,6 +55,7 @@ const FINDINGS: [&str; 27] = [
     "instances",
     "interface_ids",
     "interface_groups",
+    "opened_by",
 ];
 
 /// Sources in one cell: the first few CIDRs; `findings.json` has all.
@@ -64,7 +65,7 @@ impl Renderer for Csv {
     fn render(&self, record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
         let view = View::new(record);
         let mut out = vec![findings(&view)?];
-        if !record.changes.is_empty() || !record.held.is_empty() {
+        if !record.changes.is_empty() || !record.held.is_empty() || !record.confirmed.is_empty() {
             out.push(changes(&view)?);
         }
         Ok(out)
@@ -244,6 +245,7 @@ fn row(
                 .join(" ")
         })
         .unwrap_or_default(),
+        view.openers(finding).unwrap_or_default(),
     ]
 }
 
@@ -324,6 +326,25 @@ fn changes(view: &View<'_>) -> Result<Artifact, RenderError> {
             (6, held.rules.join(" ")),
             (9, "held".to_owned()),
             (10, format!("{}: {}", reasons.join("+"), held.detail)),
+        ] {
+            if let Some(slot) = row.get_mut(at) {
+                *slot = cell;
+            }
+        }
+        rows.push(row);
+    }
+    for call in &record.confirmed {
+        let mut row = vec![String::new(); CHANGES.len()];
+        for (at, cell) in [
+            (0, complete.to_owned()),
+            (1, call.account.as_str().to_owned()),
+            (2, call.region.as_str().to_owned()),
+            (3, call.group_id.as_str().to_owned()),
+            (5, call.action.clone()),
+            (9, call.found.as_str().to_owned()),
+            (10, format!("run {}: {}", call.run, call.detail)),
+            (11, call.request_id.clone()),
+            (12, call.attempted_at.clone()),
         ] {
             if let Some(slot) = row.get_mut(at) {
                 *slot = cell;

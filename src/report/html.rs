@@ -45,6 +45,7 @@ impl Renderer for Html {
                         in_cut => r.in_cut, held => r.held.join(", "),
                         description => visible(&r.description),
                         unreadable => visible(&r.unreadable.join("; ")),
+                        opened => view.opened(r),
                     }).collect::<Vec<_>>(),
                 }
             })
@@ -111,7 +112,7 @@ impl Renderer for Html {
             incomplete => !header.complete,
             reasons => header.incomplete_reasons.iter().map(|r| visible(r)).collect::<Vec<_>>(),
             header => Value::from(Serde(header)), findings => findings, regions => regions, changes => changes, held => held,
-            cut => cut, unseen => view.unseen(),
+            confirmed => view.confirmations(), cut => cut, unseen => view.unseen(),
             started => view.local(&header.times.started), read => view.local(&header.times.read),
             zone => words.say("note.zone", &[("zone", view.zone())]),
             nothing => words.get(if header.complete { "note.no_findings_complete" } else { "note.no_findings_incomplete" }),

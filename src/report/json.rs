@@ -21,6 +21,7 @@ impl Renderer for Json {
             "idle_rules": record.idle_rules,
             "waivers": record.waivers,
             "trend": record.trend,
+            "confirmed": record.confirmed,
         });
         if let Some(part) = &record.part {
             value["part"] = serde_json::json!(part);

@@ -61,6 +61,7 @@ struct Line {
     name: String,
     region: String,
     sentence: String,
+    opened: Option<String>,
     explain: String,
 }
 
@@ -169,6 +170,7 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         change_count => record.changes.len(),
         change_lead => words.say("change.lead", &[("n", &record.changes.len().to_string())]),
         held => held,
+        confirmed => view.confirmations(),
         undo => undo.as_ref().map(|command| words.say("change.undo", &[("command", command)])),
         sessions => words.get("change.sessions"),
         resolved => record.resolved.iter().take(MOST_LINES).map(|f| view.resolved(f)).collect::<Vec<_>>(),
@@ -297,6 +299,7 @@ fn line(view: &View<'_>, finding: &Finding) -> Line {
         name: visible(&finding.group_name),
         region: finding.region.as_str().to_owned(),
         sentence: view.sentence(finding),
+        opened: view.openers(finding),
         explain: view.explain(finding),
     }
 }

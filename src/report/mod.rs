@@ -12,6 +12,7 @@
 //! | `html` | `report.html` |
 //! | `json` | `report.json` |
 //! | `letter` | the mail's subject, text and HTML |
+//! | `opened` | who opened a rule, in words |
 //! | `part` | one recipient's part of a record |
 //! | `undo` | `undo.sh` |
 //! | `lang` | every sentence, by language |
@@ -26,6 +27,7 @@ mod html;
 mod json;
 pub mod lang;
 pub mod letter;
+mod opened;
 pub mod part;
 pub mod undo;
 pub mod view;

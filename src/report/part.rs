@@ -22,6 +22,8 @@ pub fn part(record: &RunRecord, route: &Route) -> RunRecord {
         .retain(|held| has_group(record, route, (&held.account, &held.region, &held.group_id)));
     out.planned
         .retain(|plan| has_group(record, route, (&plan.account, &plan.region, &plan.group_id)));
+    out.confirmed
+        .retain(|call| has_group(record, route, (&call.account, &call.region, &call.group_id)));
     out.coverage.regions.retain(|region| {
         region.status == crate::model::RegionStatus::Failed
             || route.has_place(&region.account, &region.region)

@@ -1,6 +1,7 @@
 //! `report.xlsx`. Every text is written as text, never as a formula; the same record gives the same
 //! bytes, so the file's own dates are the run's.
 
+mod confirm;
 mod idle;
 mod styles;
 mod trend;
@@ -582,6 +583,7 @@ fn rules(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), 
         ("label.held", 18.0),
         ("label.description", 30.0),
         ("label.unreadable", 34.0),
+        ("label.opened_by", 60.0),
         ("label.account", 19.0),
     ];
     let mut s = table(view, styles, sheet, "Rules", &columns)?;
@@ -611,6 +613,7 @@ fn rules(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), 
                 rule.held.join(", "),
                 rule.description.clone(),
                 rule.unreadable.join("; "),
+                view.opened(rule).unwrap_or_default(),
                 finding.account.as_str().to_owned(),
             ];
             for (column, cell) in (0u16..).zip(&cells) {
@@ -723,6 +726,7 @@ fn changes(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
             .set_row_height(s.row, (14.0 * lines(&why, 50).max(rows) + 4.0).min(400.0))?;
         s.next();
     }
+    confirm::rows(&mut s, view, styles)?;
     if view.record.changes.is_empty() && view.record.held.is_empty() {
         s.text(
             0,

@@ -237,6 +237,7 @@ impl World {
             let rdp = format!("sg-bp1demo{:011}", 19);
             machine(region, 4, "rdp-gateway", &[&rdp], Some("47.74.0.10"));
         }
+        super::demo_trail::add(&mut world, ACCOUNT, [HANGZHOU, SINGAPORE]);
         world
     }
 

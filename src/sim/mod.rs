@@ -14,6 +14,8 @@
 //! | `worldfile` | [`World::from_json`] |
 //! | `seed` | [`World::seeded`]: worlds of any size that are not stored |
 //! | `demo` | [`World::demo`] |
+//! | `demo_trail` | what ActionTrail has of it |
+//! | `trail` | [`Event`]: a call in ActionTrail's history |
 //! | `faults` | [`Fault`]: what goes wrong on purpose, and its one-line grammar |
 //! | `metadata` | [`Metadata`]: an instance's metadata service, and a credentials URI |
 //! | `packets` | the fate of one packet, by brute force |
@@ -26,6 +28,7 @@
 mod actions;
 pub mod auth;
 mod demo;
+mod demo_trail;
 mod faults;
 mod metadata;
 pub mod packets;
@@ -33,6 +36,7 @@ mod rule;
 mod seed;
 mod server;
 pub mod smtp;
+mod trail;
 mod wire;
 mod world;
 mod worldfile;
@@ -42,6 +46,7 @@ pub use metadata::{Instance, Metadata};
 pub use rule::{PortEntry, PortList, PrefixEntry, PrefixList, Priority, Rule, Tag};
 pub use seed::SeedOptions;
 pub use server::{Cloud, Keys, Options, Throttle};
+pub use trail::Event;
 pub use world::{
     AccessKey, Account, Discovery, Group, OidcToken, Region, Role, Session, User, World,
 };

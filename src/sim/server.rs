@@ -537,12 +537,16 @@ fn carry_out(
         params: &params,
         caller: &caller,
         request_id,
+        user_agent: incoming.header("user-agent").unwrap_or_default(),
         now,
         strict: inner.options.strict,
         host: incoming.header("host").unwrap_or_default(),
         session_life: inner.options.session_life,
     };
-    actions::admit(&call, state, v3)?;
+    if let Err(failure) = actions::admit(&call, state, v3) {
+        actions::trail::record(&call, state, Some(&failure));
+        return Err(failure);
+    }
     if let Some(throttle) = inner.options.throttle
         && over(state, &call, throttle, now)
     {
@@ -578,7 +582,9 @@ fn carry_out(
             _ => {}
         }
     }
-    let answer = actions::run(&call, state)?;
+    let answer = actions::run(&call, state);
+    actions::trail::record(&call, state, answer.as_ref().err());
+    let answer = answer?;
     match after {
         Some(failure) => Err(failure),
         None => Ok(answer),

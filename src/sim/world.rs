@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::faults::Fault;
 use super::rule::{PortList, PrefixList, Rule, Tag};
 use super::seed::SeededRegion;
+use super::trail::Event;
 
 /// A security group with its rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -482,6 +483,10 @@ pub struct World {
     pub oidc_tokens: Vec<OidcToken>,
     /// Rules asked for evaluation by StartConfigRuleEvaluation, in order.
     pub evaluations: Vec<String>,
+    /// ActionTrail's history.
+    pub trail: Vec<Event>,
+    /// How long after a call it shows; the service takes about ten minutes.
+    pub trail_delay: chrono::Duration,
     pub(super) next_id: u64,
 }
 
@@ -496,6 +501,8 @@ impl Default for World {
             international: false,
             oidc_tokens: Vec::new(),
             evaluations: Vec::new(),
+            trail: Vec::new(),
+            trail_delay: chrono::Duration::minutes(10),
             next_id: 1,
         }
     }

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod attached;
+mod attribution;
 mod call;
 mod change;
 mod collect;

@@ -123,6 +123,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
         changes: Vec::new(),
         held: Vec::new(),
         planned: Vec::new(),
+        confirmed: Vec::new(),
         part: None,
         idle_rules: Vec::new(),
         waivers: Vec::new(),

@@ -6,6 +6,7 @@ mod auth;
 mod changes;
 mod faults;
 mod smtp;
+mod trail;
 mod worlds;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ fn version_of(action: &str) -> &'static str {
         "GetCallerIdentity" | "AssumeRole" => "2015-04-01",
         "ListAccounts" | "GetResourceDirectory" => "2022-04-19",
         "StartConfigRuleEvaluation" | "ListDiscoveredResources" => "2020-09-07",
+        "LookupEvents" => "2020-07-06",
         _ => "2014-05-26",
     }
 }

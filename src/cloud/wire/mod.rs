@@ -7,6 +7,7 @@ mod attached;
 mod discovered;
 mod object;
 mod rule;
+mod trail;
 
 pub use attached::{
     Instance, InstancesPage, Interface, InterfacesPage, instances_page, interfaces_page,
@@ -14,6 +15,7 @@ pub use attached::{
 pub use discovered::{Discovered, DiscoveredPage, SECURITY_GROUP, discovered_page};
 
 pub(crate) use object::Object;
+pub use trail::{EventsPage, events_page};
 
 use crate::model::{AccountId, Field, Identity, ListReading, Rule, SecurityGroup, Tag};
 use object::items;

@@ -9,6 +9,7 @@
 //! | `machines` | DescribeInstances, DescribeNetworkInterfaces |
 //! | `config` | ListDiscoveredResources |
 //! | `identity` | STS, the resource directory, StartConfigRuleEvaluation |
+//! | `trail` | LookupEvents, and the recording of what it answers |
 //!
 //! Parameters are those of the reference; in strict mode any other is refused, so that a mistake of
 //! the client shows where the real service would silently ignore it.
@@ -19,6 +20,7 @@ mod groups;
 mod identity;
 mod lists;
 mod machines;
+pub(super) mod trail;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -154,6 +156,11 @@ const MODIFY: &[&str] = &[
     "DestPrefixListId",
     "Description",
 ];
+
+const fn regional(mut spec: Spec) -> Spec {
+    spec.regional = true;
+    spec
+}
 
 const STS: &str = "2015-04-01";
 const RD: &str = "2022-04-19";
@@ -350,6 +357,23 @@ static SPECS: &[Spec] = &[
         ],
         config::list_discovered,
     ),
+    // The real service knows the region by its host; here one endpoint serves all.
+    regional(other(
+        "LookupEvents",
+        "Actiontrail",
+        "2020-07-06",
+        "actiontrail",
+        &[
+            "StartTime",
+            "EndTime",
+            "LookupAttribute.N.Key",
+            "LookupAttribute.N.Value",
+            "MaxResults",
+            "NextToken",
+            "Direction",
+        ],
+        trail::lookup,
+    )),
 ];
 
 /// Whether an action is simulated.
@@ -379,6 +403,8 @@ pub(super) struct State {
     pub(super) calls: BTreeMap<String, u64>,
     pub(super) changing_calls: u64,
     /// Calls of (account, region, action) in a minute.
+    /// LookupEvents of an account in a second.
+    lookups: BTreeMap<String, (i64, u32)>,
     pub(super) throttle: BTreeMap<(String, String, &'static str), (i64, u32)>,
     /// What each ClientToken was used for.
     tokens: BTreeMap<(String, &'static str, String), String>,
@@ -391,6 +417,7 @@ pub(super) struct Call<'a> {
     pub(super) params: &'a Params,
     pub(super) caller: &'a Caller,
     pub(super) request_id: &'a str,
+    pub(super) user_agent: &'a str,
     pub(super) now: DateTime<Utc>,
     pub(super) strict: bool,
     /// The host that was called.
