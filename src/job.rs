@@ -9,7 +9,7 @@ mod read;
 
 pub use crate::cloud::Stop;
 pub use change::{Restore, apply_plan, rollback};
-pub use delivery::{not_started, resend, send_waiting};
+pub use delivery::{heartbeat, not_started, resend, send_waiting};
 
 use crate::cloud::{CallFailure, Client};
 use crate::config::schedule::{Schedule, ScopeConfig};
@@ -556,11 +556,15 @@ async fn finish(
     drop(changing);
     (tools.progress)(Progress::Step("sending mail"));
     // The run is sealed: what goes wrong from here on is a delivery that failed, and hides nothing.
-    let receipts =
+    let mut receipts =
         match delivery::mail(&job.schedule.mails, tools, &record, &sealed, &artifacts).await {
             Ok(receipts) => receipts,
             Err(why) => vec![delivery::not_sent(&why, (tools.now)())],
         };
+    match delivery::webhooks(&job.schedule.webhooks, tools, &record, &sealed).await {
+        Ok(more) => receipts.extend(more),
+        Err(why) => receipts.push(delivery::not_sent(&why, (tools.now)())),
+    }
     let (copies, copy_error) = copy(job.copies.as_deref(), &artifacts);
     Ok(RunOutcome {
         sealed,

@@ -58,6 +58,10 @@ impl Apply {
             ));
         }
         let program = setup::program(global)?;
+        let mut problems = Vec::new();
+        let of = std::path::Path::new(&file.schedule);
+        setup::resolve_hooks(of, &program, &mut schedule, &mut problems);
+        setup::refuse(problems)?;
         if !setup::state(&program)?.knows_plan(&file.sha256)? {
             return Err(Failure::usage(format!(
                 "{} was not made on this state, or was edited and given a digest of its own; make a new \

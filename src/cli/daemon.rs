@@ -9,7 +9,7 @@ use crate::host::daemon::{self, Hands};
 use crate::host::health::{self, Health};
 use crate::host::notify::Notify;
 use crate::host::timetable::{Due, Ended, Entry};
-use crate::job::{Job, RunOutcome, Stop};
+use crate::job::{self, Job, RunOutcome, Stop};
 use crate::state::State;
 use chrono::Utc;
 use clap::Args;
@@ -252,5 +252,7 @@ async fn begin(
         schedule,
         copies: None,
     };
-    run::whole(global, &program, &job, stop).await
+    let outcome = run::whole(global, &program, &job, stop).await?;
+    job::heartbeat(&job.schedule, Exit::of(&outcome, None).code()).await;
+    Ok(outcome)
 }

@@ -28,16 +28,13 @@ impl Resend {
         let (store, state) = (setup::store(&program)?, setup::state(&program)?);
         let sent = job::send_waiting(&store, &state, Some(&run))
             .map_err(|why| Failure::chain(Exit::Undelivered, &why))?;
-        let receipts = if state.waiting(run.as_str())?.is_empty() {
-            Vec::new()
-        } else {
-            let relay = program
-                .mail
-                .as_ref()
-                .ok_or_else(|| Failure::usage("sgwarden.toml has no [mail] to send by"))?;
-            let relay = setup::mail_settings(relay)?;
-            job::resend(&state, &relay, &run, Utc::now).await?
+        let relay = match &program.mail {
+            Some(relay) if !state.waiting(run.as_str())?.is_empty() => {
+                Some(setup::mail_settings(relay)?)
+            }
+            _ => None,
         };
+        let receipts = job::resend(&state, relay.as_ref(), &run, Utc::now).await?;
         let lost = receipts.iter().any(|receipt| !receipt.accepted());
         let exit = if lost { Exit::Undelivered } else { Exit::Done };
         show::resent(global, &sent, &receipts, exit);

@@ -39,6 +39,7 @@ impl Run {
         let outcome = signals::heed(&stop, whole(global, &program, &job, &stop)).await??;
         let exit = Exit::of(&outcome, self.fail_on);
         show::outcome(global, &outcome, exit);
+        job::heartbeat(&job.schedule, exit.code()).await;
         Ok(exit)
     }
 }
@@ -68,13 +69,13 @@ pub(super) async fn whole(
 
 /// Tells a schedule's people that its run could not start; where there is no way to, the log has it.
 pub(super) async fn tell(program: &Program, schedule: &Schedule, why: &str) {
-    let Some(relay) = (program.mail.as_ref()).filter(|_| !schedule.mails.is_empty()) else {
-        return;
-    };
-    match setup::mail_settings(relay) {
-        Ok(relay) => {
-            job::not_started(&relay, &schedule.mails, &schedule.name, why, Utc::now).await;
+    let relay = (program.mail.as_ref()).filter(|_| !schedule.mails.is_empty());
+    let relay = match relay.map(setup::mail_settings).transpose() {
+        Ok(relay) => relay,
+        Err(failure) => {
+            tracing::error!("nobody could be told by mail: {}", failure.message);
+            None
         }
-        Err(failure) => tracing::error!("nobody could be told: {}", failure.message),
-    }
+    };
+    job::not_started(relay.as_ref(), schedule, why, Utc::now).await;
 }

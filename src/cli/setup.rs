@@ -6,7 +6,7 @@ use crate::cloud::credentials::{self, Environment, Found};
 use crate::cloud::{Client, Settings, sign};
 use crate::config::program::{self, Network, Program, Relay, Signature, Site};
 use crate::config::{Problem, Problems, Schedule, waivers};
-use crate::deliver::MailSettings;
+use crate::deliver::{MailSettings, webhook};
 use crate::evidence::Store;
 use crate::job::Tools;
 use crate::remedy::apply::Waits;
@@ -73,13 +73,41 @@ pub(super) fn schedule(
             "has [[mail]], but sgwarden.toml has no [mail] to send by",
         ));
     }
+    let mut schedule = schedule;
+    if let (Some(schedule), Some(program)) = (&mut schedule, program) {
+        resolve_hooks(file, program, schedule, &mut problems);
+    }
     match schedule {
         Some(schedule) if problems.is_empty() => Ok(schedule),
         _ => Err(problems),
     }
 }
 
-fn refuse(mut problems: Vec<Problem>) -> Result<(), Failure> {
+/// Finds the files with the addresses of webhooks; each must hold one now, not when a run has ended.
+pub(super) fn resolve_hooks(
+    file: &Path,
+    program: &Program,
+    schedule: &mut Schedule,
+    problems: &mut Vec<Problem>,
+) {
+    for (at, hook) in schedule.webhooks.iter_mut().enumerate() {
+        hook.url_file = program.base.join(&hook.url_file);
+        let read = std::fs::read_to_string(&hook.url_file)
+            .map_err(|why| why.to_string())
+            .and_then(|text| webhook::address(&text));
+        if let Err(why) = read {
+            let what = format!("webhook[{at}].url_file {}: {why}", hook.url_file.display());
+            problems.push(whole(file, what));
+        }
+    }
+    if let Some(url) = &schedule.heartbeat
+        && let Err(why) = webhook::address(url)
+    {
+        problems.push(whole(file, format!("heartbeat.url: {why}")));
+    }
+}
+
+pub(super) fn refuse(mut problems: Vec<Problem>) -> Result<(), Failure> {
     if problems.is_empty() {
         return Ok(());
     }

@@ -7,6 +7,7 @@
 use super::call::{Client, Effect, Request};
 use super::endpoint::Service;
 use super::failure::{CallFailure, Kind};
+use super::stop::Stop;
 use super::wire::{self, EventsPage};
 use crate::model::{AccountId, RawAnswer, RegionId, TrailEvent, Unanswered, UnknownReason};
 use chrono::{DateTime, Utc};
@@ -44,6 +45,7 @@ pub struct Question {
 pub struct Trail<'c> {
     client: &'c Arc<Client>,
     account: AccountId,
+    stop: Stop,
     calls: u32,
     next: Option<Instant>,
     end: Instant,
@@ -55,10 +57,11 @@ pub struct Trail<'c> {
 
 impl<'c> Trail<'c> {
     /// With a fresh budget.
-    pub fn new(client: &'c Arc<Client>, account: AccountId) -> Self {
+    pub fn new(client: &'c Arc<Client>, account: AccountId, stop: Stop) -> Self {
         Self {
             client,
             account,
+            stop,
             calls: 0,
             next: None,
             end: Instant::now() + MOST_TIME,
@@ -133,6 +136,12 @@ impl<'c> Trail<'c> {
         question: &Question,
         token: Option<&str>,
     ) -> Result<EventsPage, Unanswered> {
+        if let Some(why) = self.stop.asked() {
+            return Err(unanswered(
+                UnknownReason::BudgetSpent,
+                &format!("the run was asked to stop ({why})"),
+            ));
+        }
         if self.calls >= MOST_CALLS || Instant::now() >= self.end {
             return Err(unanswered(
                 UnknownReason::BudgetSpent,

@@ -6,10 +6,11 @@ use super::reader::{Placed, Problem, Source, Table};
 use super::waivers::Waiving;
 use crate::exposure::Internet;
 use crate::host::next_fire::Cron;
-use crate::model::{AccountId, Language, RegionId, Route, Severity, Tag};
+use crate::model::{AccountId, Language, RegionId, Route, Severity, Tag, WebhookKind};
 use crate::policy::remediation::{Mode, Protect, Remediation, Window};
 use crate::policy::{Check, MinPublic};
 use chrono_tz::Tz;
+use std::path::PathBuf;
 
 /// What is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +85,19 @@ pub struct MailConfig {
     pub route: Option<Route>,
 }
 
+/// `[[webhook]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// Whose form the message has.
+    pub kind: WebhookKind,
+    /// The file with the address; relative to the folder of `sgwarden.toml`.
+    pub url_file: PathBuf,
+    /// When.
+    pub when: When,
+    /// The only part it tells of; `None`: all.
+    pub route: Option<Route>,
+}
+
 /// A schedule with its defaults.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -115,6 +129,10 @@ pub struct Schedule {
     pub language: Language,
     /// Letters.
     pub mails: Vec<MailConfig>,
+    /// Messages into chats.
+    pub webhooks: Vec<WebhookConfig>,
+    /// Called after a run that ended 0, 1 or 3.
+    pub heartbeat: Option<String>,
 }
 
 /// The formats a report can have.
@@ -140,6 +158,8 @@ impl Schedule {
             formats: vec!["csv".to_owned(), "xlsx".to_owned()],
             language: Language::En,
             mails: Vec::new(),
+            webhooks: Vec::new(),
+            heartbeat: None,
         }
     }
 
@@ -212,7 +232,17 @@ impl Schedule {
             out.mails.push(mail);
             table.finish();
         }
-        top.not_built(&["webhook", "heartbeat"]);
+        for table in top.tables("webhook") {
+            out.webhooks.extend(read_webhook(&table));
+            table.finish();
+        }
+        if let Some(table) = top.table("heartbeat") {
+            out.heartbeat = table.text("url").map(|text| text.value);
+            if out.heartbeat.is_none() && !table.has("url") {
+                table.missing("url", "such as \"https://watch.example.com/job\"");
+            }
+            table.finish();
+        }
         top.finish();
         if source.is_clean() {
             Ok(out)
@@ -572,34 +602,61 @@ fn read_mail(table: &Table<'_, '_>, formats: &[String]) -> MailConfig {
             table.problem(&text, format!("\"{}\" is no mail address", text.value));
         }
     }
-    if let Some(when) = table.text("when") {
-        let words = |word: &str| match word {
-            "always" => Some(When::Always),
-            "findings" => Some(When::Findings),
-            "new" => Some(When::New),
-            "changes" => Some(When::Changes),
-            "failures" => Some(When::Failures),
-            _ => None,
-        };
-        if let Some(when) = checks::parsed(
-            table,
-            &when,
-            words,
-            "always, findings, new, changes or failures",
-        ) {
-            mail.when = when;
-        }
-    }
+    mail.when = read_when(table);
     let known = |text: &str| formats.iter().any(|format| format == text);
     if let Some(attach) = each(table, "attach", known, "format that [report] formats makes") {
         mail.attach = attach;
     }
-    if let Some(route) = table.table("route") {
-        let read = read_route(&route);
-        route.finish();
-        mail.route = (!read.is_everything()).then_some(read);
-    }
+    mail.route = read_narrowing(table);
     mail
+}
+
+fn read_when(table: &Table<'_, '_>) -> When {
+    let words = |word: &str| match word {
+        "always" => Some(When::Always),
+        "findings" => Some(When::Findings),
+        "new" => Some(When::New),
+        "changes" => Some(When::Changes),
+        "failures" => Some(When::Failures),
+        _ => None,
+    };
+    let what = "always, findings, new, changes or failures";
+    table
+        .text("when")
+        .and_then(|when| checks::parsed(table, &when, words, what))
+        .unwrap_or_default()
+}
+
+/// A route, where it leaves anything out.
+fn read_narrowing(table: &Table<'_, '_>) -> Option<Route> {
+    let inner = table.table("route")?;
+    let route = read_route(&inner);
+    inner.finish();
+    (!route.is_everything()).then_some(route)
+}
+
+fn read_webhook(table: &Table<'_, '_>) -> Option<WebhookConfig> {
+    let need = |key: &str, what: &str| {
+        let text = table.text(key);
+        if text.is_none() && !table.has(key) {
+            table.missing(key, what);
+        }
+        text
+    };
+    let words = "dingtalk, feishu, wecom, slack or generic";
+    let kind = need("kind", words)
+        .and_then(|text| checks::parsed(table, &text, WebhookKind::parse, words));
+    let url_file = need(
+        "url_file",
+        "a file with the address: it is a secret, and the schedule is kept in the evidence",
+    );
+    let (when, route) = (read_when(table), read_narrowing(table));
+    Some(WebhookConfig {
+        kind: kind?,
+        url_file: PathBuf::from(url_file?.value),
+        when,
+        route,
+    })
 }
 
 fn read_route(table: &Table<'_, '_>) -> Route {

@@ -3,10 +3,12 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `mail` | composing and sending mail |
+//! | `webhook` | short messages into chats, and the heartbeat |
 //!
 //! To add a channel: `NAME.rs`, its table in `config/schedule.rs`, a fake beside `sim/smtp.rs`.
 
 pub mod mail;
+pub mod webhook;
 
 pub use mail::{MailSettings, Message};
 
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub struct Receipt {
     /// Whom it is for.
     pub recipient: String,
-    /// Host and port of the relay.
+    /// Host and port of the relay; of a webhook its host.
     pub relay: String,
     /// The letter's Message-ID: receivers drop repeats by it.
     pub message_id: String,

@@ -462,7 +462,7 @@ pub(super) async fn attribute(
     let mut calls = begun.before.unconfirmed.clone();
     let account = begun.identity.account.clone();
     calls.retain(|call| call.account == account);
-    let mut trail = Trail::new(&tools.client, account);
+    let mut trail = Trail::new(&tools.client, account, tools.stop.clone());
     confirm(&mut trail, &mut calls, now, offset).await;
     openers(&mut trail, groups, findings, now).await;
     for answer in trail.take_answers() {

@@ -1,8 +1,9 @@
-//! The last stretch of a job: letters composed, kept in the outbox, sent.
+//! The last stretch of a job: letters and messages composed, kept in the outbox, sent.
 
 use super::{Error, Tools};
-use crate::config::schedule::MailConfig;
+use crate::config::schedule::{MailConfig, WebhookConfig};
 use crate::deliver::mail::{self, Attached};
+use crate::deliver::webhook;
 use crate::deliver::{MailSettings, Receipt};
 use crate::evidence::store::read_record;
 use crate::evidence::{SealedRun, Store};
@@ -132,23 +133,98 @@ pub fn send_waiting(
     Ok(sent)
 }
 
-/// Sends what waits in the outbox of a run, with the same bytes and Message-ID.
+/// Sends each message that is wanted into its chat; what is not taken stays in the outbox.
+pub(super) async fn webhooks(
+    hooks: &[WebhookConfig],
+    tools: &Tools,
+    record: &RunRecord,
+    sealed: &SealedRun,
+) -> Result<Vec<Receipt>, Error> {
+    let location = sealed.location.clone();
+    let mut receipts = Vec::new();
+    for (at, config) in hooks.iter().enumerate() {
+        let part = config.route.as_ref().map(|route| part(record, route));
+        let told = part.as_ref().unwrap_or(record);
+        if !letter::wanted(config.when.as_str(), told) {
+            continue;
+        }
+        let number = at.saturating_add(1);
+        let said = webhook::Said {
+            text: &letter::message(told, &location),
+            run: record.header.run.as_str(),
+            schedule: &record.header.schedule,
+            ending: ending(record),
+        };
+        let post = webhook::Post {
+            kind: config.kind,
+            url_file: config.url_file.clone(),
+            id: format!("{}.hook-{number}", record.header.run),
+            body: webhook::body(config.kind, &said),
+        };
+        let waiting = tools.state.put_post(&record.header.run, number, post)?;
+        let receipt = webhook::send(&waiting.post, tools.now).await;
+        tools
+            .state
+            .settle_post(&record.header.run, &waiting, &receipt)?;
+        receipts.push(receipt);
+    }
+    Ok(receipts)
+}
+
+/// How a run ended, delivery left aside: one word for programs that read messages.
+fn ending(record: &RunRecord) -> &'static str {
+    if record.changes.iter().any(crate::model::Change::is_broken) {
+        "not_verified"
+    } else if !record.header.complete {
+        "incomplete"
+    } else {
+        "complete"
+    }
+}
+
+/// Sends what waits in the outbox of a run: letters with the same bytes and Message-ID, messages as
+/// they were.
 ///
 /// # Errors
-/// The state cannot be used.
+/// The state cannot be used, or letters wait and there is no relay.
 pub async fn resend(
     state: &State,
-    relay: &MailSettings,
+    relay: Option<&MailSettings>,
     run: &RunId,
     now: fn() -> DateTime<Utc>,
 ) -> Result<Vec<Receipt>, Error> {
     let mut receipts = Vec::new();
-    for mut waiting in state.waiting(run.as_str())? {
+    let letters = state.waiting(run.as_str())?;
+    if relay.is_none() && !letters.is_empty() {
+        return Err(Error::Refused(
+            "letters wait, and sgwarden.toml has no [mail] to send by".to_owned(),
+        ));
+    }
+    for mut waiting in letters {
+        let Some(relay) = relay else { break };
         let got = mail::send(relay, &mut waiting.message, now).await;
         state.settle_letter(run, waiting, &got)?;
         receipts.extend(got);
     }
+    for waiting in state.waiting_posts(run.as_str())? {
+        let receipt = webhook::send(&waiting.post, now).await;
+        state.settle_post(run, &waiting, &receipt)?;
+        receipts.push(receipt);
+    }
     Ok(receipts)
+}
+
+/// Tells the schedule's watchman that a run ended 0, 1 or 3. That it was not heard is logged and fails
+/// nothing: silence is the alarm.
+pub async fn heartbeat(schedule: &crate::config::Schedule, exit: u8) {
+    if !matches!(exit, 0 | 1 | 3) {
+        return;
+    }
+    if let Some(url) = &schedule.heartbeat
+        && let Err(why) = webhook::heartbeat(url, exit).await
+    {
+        tracing::warn!(%why, "the heartbeat was not heard");
+    }
 }
 
 /// A letter that could not even be composed or kept.
@@ -172,12 +248,13 @@ pub(super) fn not_sent(why: &Error, now: DateTime<Utc>) -> Receipt {
 /// Tells every recipient of a schedule that its run could not start: silence would look like peace.
 /// There is no run, so nothing is kept in the outbox.
 pub async fn not_started(
-    relay: &MailSettings,
-    mails: &[MailConfig],
-    schedule: &str,
+    relay: Option<&MailSettings>,
+    schedule: &crate::config::Schedule,
     why: &str,
     now: fn() -> DateTime<Utc>,
 ) -> Vec<Receipt> {
+    let (mails, hooks) = (&schedule.mails, &schedule.webhooks);
+    let schedule = &schedule.name;
     let date = now();
     let subject = format!(
         "[sgwarden] NOT STARTED {schedule} - {}",
@@ -195,6 +272,26 @@ pub async fn not_started(
             .replace('>', "&gt;")
     );
     let mut receipts = Vec::new();
+    for (at, config) in hooks.iter().enumerate() {
+        let said = webhook::Said {
+            text: &format!("{subject}\n{text}"),
+            run: "",
+            schedule,
+            ending: "not_started",
+        };
+        let post = webhook::Post {
+            kind: config.kind,
+            url_file: config.url_file.clone(),
+            id: format!(
+                "{}-{schedule}-not-started.hook-{}",
+                date.format("%Y%m%dT%H%M%SZ"),
+                at.saturating_add(1)
+            ),
+            body: webhook::body(config.kind, &said),
+        };
+        receipts.push(webhook::send(&post, now).await);
+    }
+    let Some(relay) = relay else { return receipts };
     for (at, config) in mails.iter().enumerate() {
         let draft = mail::Draft {
             subject: &subject,

@@ -53,7 +53,7 @@ pub use record::{
     Approval, Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader,
     RunRecord, Scope, Times, Totals,
 };
-pub use route::Route;
+pub use route::{Route, WebhookKind};
 pub use trend::{BySeverity, SeverityCounts, Trend, TrendPoint};
 pub use verdict::{
     Attached, ExposedRun, Family, Finding, FindingRule, FindingState, InterfaceNote, Protocol,

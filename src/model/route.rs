@@ -1,7 +1,7 @@
-//! The part of a run that one recipient is responsible for.
+//! The part of a run that one recipient is responsible for, and the forms of messages into chats.
 
 use super::{AccountId, Finding, IdleRule, RegionId, Severity, Tag};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a recipient wants to hear of. What is left out narrows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -45,5 +45,44 @@ impl Route {
         self.has_place(&finding.account, &finding.region)
             && tagged
             && self.severity.is_none_or(|least| finding.severity >= least)
+    }
+}
+
+/// Whose form a message into a chat has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the words are the meaning")]
+pub enum WebhookKind {
+    Dingtalk,
+    Feishu,
+    Wecom,
+    Slack,
+    Generic,
+}
+
+impl WebhookKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Dingtalk,
+        Self::Feishu,
+        Self::Wecom,
+        Self::Slack,
+        Self::Generic,
+    ];
+
+    /// The inverse of [`WebhookKind::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// The word in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dingtalk => "dingtalk",
+            Self::Feishu => "feishu",
+            Self::Wecom => "wecom",
+            Self::Slack => "slack",
+            Self::Generic => "generic",
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct Letter {
 
 /// Findings in a letter: clients cut bodies beyond about 100 KB.
 const MOST_FINDINGS: usize = 20;
+/// Reasons of an INCOMPLETE run in a message into a chat.
+const MOST_BRIEF_REASONS: usize = 3;
 /// Characters of a route in a subject.
 const MOST_BRIEF: usize = 48;
 /// Lines of other kinds.
@@ -199,6 +201,56 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         text,
         html,
     })
+}
+
+/// Findings in a message into a chat.
+const MOST_BRIEF_FINDINGS: usize = 5;
+
+/// The same in a few lines, for a chat: what happened, the gravest of it, where to look.
+pub fn message(record: &RunRecord, location: &str) -> String {
+    let view = View::new(record);
+    let mut lines = vec![subject(&view), view.headline()];
+    lines.extend(view.part());
+    if !record.header.complete {
+        let reasons = record.header.incomplete_reasons.iter();
+        lines.extend(
+            reasons
+                .take(MOST_BRIEF_REASONS)
+                .map(|why| format!("! {}", visible(why))),
+        );
+    }
+    for change in record.changes.iter().filter(|change| change.is_broken()) {
+        lines.push(format!(
+            "! {} {}: {}",
+            change.region,
+            change.group_id,
+            view.change(change)
+        ));
+    }
+    let all = view.findings();
+    let open =
+        |finding: &&&Finding| matches!(finding.verdict, Verdict::Exposed | Verdict::Undetermined);
+    for finding in all.iter().filter(open).take(MOST_BRIEF_FINDINGS) {
+        lines.push(format!(
+            "- {} {} {} ({}): {}",
+            view.words
+                .get(&format!("severity.{}", finding.severity.as_str())),
+            finding.region,
+            finding.group_id,
+            visible(&finding.group_name),
+            view.brief(finding)
+        ));
+    }
+    let more = all
+        .iter()
+        .filter(open)
+        .count()
+        .saturating_sub(MOST_BRIEF_FINDINGS);
+    if more > 0 {
+        lines.push(view.words.say("count.more", &[("n", &more.to_string())]));
+    }
+    lines.push(format!("{} {location}", record.header.run));
+    lines.join("\n")
 }
 
 /// `[sgwarden] FAIL 3 new, 12 open - <account> - 2026-11-24`

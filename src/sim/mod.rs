@@ -19,6 +19,7 @@
 //! | `faults` | [`Fault`]: what goes wrong on purpose, and its one-line grammar |
 //! | `metadata` | [`Metadata`]: an instance's metadata service, and a credentials URI |
 //! | `packets` | the fate of one packet, by brute force |
+//! | `hook` | the receiving end of webhooks |
 //! | `smtp` | a mail server that keeps what it gets |
 //!
 //! To add an action: a line in the table of `actions/mod.rs` (name, service, the parameters that the
@@ -30,6 +31,7 @@ pub mod auth;
 mod demo;
 mod demo_trail;
 mod faults;
+pub mod hook;
 mod metadata;
 pub mod packets;
 mod rule;

@@ -8,6 +8,7 @@ use sgwarden::config::Schedule;
 use sgwarden::deliver::MailSettings;
 use sgwarden::model::{DeliverySettings, Language, Route, Severity, Sha256, Tag};
 use sgwarden::report::{letter::letter, part::part};
+use sgwarden::sim::hook::Hook;
 use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
 use sgwarden::sim::{Fault, Group, Tag as SimTag, World};
 
@@ -275,5 +276,139 @@ fn a_part_counts_what_it_holds_and_says_so_in_every_language() {
             Language::ZhCn => expect_file!["../golden/mail.part.zh-CN.txt"].assert_eq(&text),
             Language::ZhTw => expect_file!["../golden/mail.part.zh-TW.txt"].assert_eq(&text),
         }
+    }
+}
+
+const HOOKS: [&str; 5] = ["dingtalk", "feishu", "wecom", "slack", "generic"];
+
+/// A host whose schedule tells every kind of chat, and no mail.
+async fn host_with_hooks(world: World, hook: &Hook, more: &str) -> Host {
+    let host = Host::new(world).await;
+    let mut schedule = more.to_owned();
+    for kind in HOOKS {
+        host.write(
+            &format!("{kind}.url"),
+            &format!("{}/{kind}/send?token=s3cret\n", hook.url()),
+        );
+        schedule.push_str(&format!(
+            "[[webhook]]\nkind = \"{kind}\"\nurl_file = \"{kind}.url\"\n"
+        ));
+    }
+    host.write("s/a.toml", &schedule);
+    host
+}
+
+/// Every file under a folder, as text.
+fn everything(folder: &std::path::Path, out: &mut String) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            everything(&path, out);
+        } else {
+            let bytes = std::fs::read(&path).expect("a file");
+            out.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_chat_takes_its_message_and_the_address_stays_secret() {
+    let hook = Hook::start().await.expect("a hook");
+    hook.demand("sgwarden");
+    let host = host_with_hooks(three(), &hook, "").await;
+    let ran = host
+        .run(&["run", "--schedule", "s/a.toml", "--json", "-v"])
+        .await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let heard = hook.heard();
+    assert_eq!(heard.len(), 5, "{heard:?}");
+    for (kind, one) in HOOKS.iter().zip(&heard) {
+        assert_eq!(one.target, format!("/{kind}/send?token=s3cret"));
+        assert!(one.text.starts_with("[sgwarden] FAIL 3 new"), "{one:?}");
+        assert!(one.text.contains("sg-web"), "{one:?}");
+    }
+    let mut kept = format!("{}{}", ran.stdout, ran.stderr);
+    everything(&host.path("evidence"), &mut kept);
+    everything(&host.path("state"), &mut kept);
+    assert!(!kept.contains("s3cret"));
+    assert!(kept.contains("dingtalk"), "the receipts are kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_not_taken_waits_and_is_resent_without_a_relay() {
+    let hook = Hook::start().await.expect("a hook");
+    // The chats with a keyword refuse; the two without do not look.
+    hook.demand("a word that no message has");
+    let host = host_with_hooks(three(), &hook, "").await;
+    let ran = host.run(&["run", "--schedule", "s/a.toml", "--json"]).await;
+    assert_eq!(ran.code, 5, "{}", ran.stderr);
+    let run = ran.json()["run"].as_str().expect("an id").to_owned();
+    assert_eq!(hook.heard().len(), 2);
+    hook.demand("sgwarden");
+    // A gateway that is down for a moment is tried again.
+    hook.fail(1, 502);
+    let ran = host.run(&["resend", &run]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(hook.heard().len(), 5);
+    let ran = host.run(&["resend", &run]).await;
+    assert!(ran.stdout.contains("nothing waits"), "{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_heartbeat_is_called_with_the_code_and_never_after_a_failure() {
+    let hook = Hook::start().await.expect("a hook");
+    let host = Host::new(three()).await;
+    let beat = format!("[heartbeat]\nurl = \"{}/heartbeat?job=a\"\n", hook.url());
+    host.write("s/a.toml", &beat);
+    let run = ["run", "--schedule", "s/a.toml"];
+    assert_eq!(host.run(&run).await.code, 0);
+    let graver = ["run", "--schedule", "s/a.toml", "--fail-on", "high"];
+    assert_eq!(host.run(&graver).await.code, 1);
+    let denied = Fault::parse("DescribeSecurityGroups=Forbidden.RAM").expect("a fault");
+    host.cloud.add_fault(denied);
+    assert_eq!(host.run(&run).await.code, 3);
+    let targets: Vec<String> = hook.heard().into_iter().map(|h| h.target).collect();
+    let meant = [0, 1, 3].map(|code| format!("/heartbeat?job=a&exit={code}"));
+    assert_eq!(targets, meant);
+    host.cloud.clear_faults();
+    let denied = Fault::parse("GetCallerIdentity=Forbidden.RAM").expect("a fault");
+    host.cloud.add_fault(denied);
+    assert_eq!(host.run(&run).await.code, 6);
+    assert_eq!(hook.heard().len(), 3, "silence is the alarm");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_cannot_start_is_told_to_chats_and_a_wrong_address_stops_it_before() {
+    let hook = Hook::start().await.expect("a hook");
+    let host = host_with_hooks(three(), &hook, "").await;
+    let denied = Fault::parse("GetCallerIdentity=Forbidden.RAM").expect("a fault");
+    host.cloud.add_fault(denied);
+    let ran = host.run(&["run", "--schedule", "s/a.toml"]).await;
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
+    assert_eq!(hook.heard().len(), 5);
+    assert!(hook.heard()[0].text.contains("NOT STARTED a"));
+    host.write("slack.url", "http://example.com/s3cret");
+    let ran = host.run(&["run", "--schedule", "s/a.toml"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("https://") && !ran.stderr.contains("s3cret"),
+        "{}",
+        ran.stderr
+    );
+    for (text, part) in [
+        (
+            "[[webhook]]\nkind = \"teams\"\nurl_file = \"x\"\n",
+            "dingtalk, feishu, wecom, slack or generic",
+        ),
+        ("[[webhook]]\nkind = \"slack\"\nurl = \"x\"\n", "url_file"),
+        ("[heartbeat]\n", "is missing"),
+        (
+            "[heartbeat]\nurl = \"https://example.com\"\nevery = 5\n",
+            "unknown key",
+        ),
+    ] {
+        let problems = Schedule::read("s.toml", "s", text).expect_err(text);
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(said.join("\n").contains(part), "{text}: {said:?}");
     }
 }
