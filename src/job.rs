@@ -23,6 +23,7 @@ use crate::model::{
     Artifact, Change, Confirmation, Coverage, Held, HoldReason, Identity, RegionCoverage,
     RegionStatus, RunHeader, RunId, RunRecord, Scope, Times, Totals,
 };
+use crate::policy::controls::Tally;
 use crate::policy::{History, Policy, Waivers, history, waivers};
 use crate::remedy::apply::Waits;
 use crate::remedy::{RemediationPlan, guard};
@@ -249,11 +250,15 @@ async fn whole(
     };
     (tools.progress)(Progress::Step("writing evidence"));
     let spool = std::mem::replace(&mut begun.spool, Spool::new(&begun.draft));
-    let mut totals = spool.finish(&mut begun.draft, &reading.doubted)?;
+    let mut tally = tally(schedule, &policy);
+    let mut totals = spool.finish(&mut begun.draft, &reading.doubted, |row, verdict| {
+        tally.row(row, verdict);
+    })?;
     // The population has groups; what interfaces are found with counts beside them.
     for finding in findings.iter().filter(|f| f.interface.is_some()) {
         totals.count(finding.verdict);
     }
+    tally.interfaces(&findings);
     begun
         .before
         .history
@@ -277,6 +282,12 @@ async fn whole(
         every_group: schedule.scope.is_every_group(),
     });
     let reasons = incomplete_reasons(&reading.coverage, &totals);
+    let (by_check, controls) = tally.finish(reasons.is_empty());
+    let infos = policy.checks.iter().map(crate::policy::Check::info);
+    let checks = infos
+        .zip(by_check)
+        .map(|(info, groups)| crate::model::CheckInfo { groups, ..info })
+        .collect();
     let header = RunHeader {
         run: begun.run.clone(),
         schedule: schedule.name.clone(),
@@ -293,11 +304,8 @@ async fn whole(
             timezone: schedule.timezone.name().to_owned(),
             clock_offset_seconds: tools.client.clock_offset(),
         },
-        checks: policy
-            .checks
-            .iter()
-            .map(crate::policy::Check::info)
-            .collect(),
+        checks,
+        controls,
         trusted: policy.trusted.clone(),
         complete: reasons.is_empty(),
         incomplete_reasons: reasons,
@@ -658,15 +666,31 @@ fn policy_of(schedule: &Schedule, began: DateTime<Utc>) -> Result<Policy, Error>
     })
 }
 
+/// Counts by check and by clause.
+fn tally(schedule: &Schedule, policy: &Policy) -> Tally {
+    let not_assessed: Vec<_> = schedule
+        .packs
+        .iter()
+        .flat_map(|pack| pack.not_assessed.clone())
+        .collect();
+    Tally::new(
+        &policy.checks,
+        &not_assessed,
+        &policy.internet,
+        schedule.reads_everything(),
+    )
+}
+
 fn policy_texts(schedule: &Schedule) -> Vec<PolicyText> {
     let mut out = vec![PolicyText::new(
         format!("{}.toml", schedule.name),
         schedule.text.clone(),
     )];
     for pack in &schedule.packs {
-        if let Some(text) = crate::policy::packs::text(pack) {
-            out.push(PolicyText::new(format!("pack {pack}"), text));
-        }
+        out.push(PolicyText::new(
+            format!("pack {}", pack.name),
+            pack.text.clone(),
+        ));
     }
     if let Some(file) = schedule.waivers.file() {
         out.push(waivers_text(file));

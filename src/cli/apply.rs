@@ -33,14 +33,15 @@ impl Apply {
                 "--approved-by is empty: an auditor will ask who",
             ));
         }
-        let (file, text) = PlanFile::read(&self.plan, Utc::now())?;
+        let base = setup::base(global);
+        let (file, text) = PlanFile::read(&self.plan, &base, Utc::now())?;
         let bytes = std::fs::read(&self.plan)
             .map_err(|why| Failure::usage(format!("cannot read {}: {why}", self.plan.display())))?;
         let stem = std::path::Path::new(&file.schedule)
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned())
             .unwrap_or_default();
-        let mut schedule = Schedule::read(&file.schedule, &stem, &text)
+        let mut schedule = Schedule::read_in(&base, &file.schedule, &stem, &text)
             .map_err(|problems| Failure::usage(Problems(problems).to_string()))?;
         waivers::attach(&mut schedule, &setup::base(global))
             .map_err(|problems| Failure::usage(Problems(problems).to_string()))?;

@@ -4,10 +4,11 @@
 mod interface;
 
 use super::exit::{Exit, Failure};
+use super::scan::{checks_of, packs_of};
 use super::{Global, setup, show};
 use crate::cloud::collect::{Collected, Request, collect};
 use crate::config::program::is_region;
-use crate::config::schedule::is_group;
+use crate::config::schedule::{Schedule, is_group};
 use crate::exposure::egress::Egress;
 use crate::exposure::explain::{Question, example, explain};
 use crate::exposure::set::parse_address;
@@ -71,7 +72,7 @@ impl Explain {
             }
             return interface::run(global, &self.group, &self.region, &self.questions()).await;
         }
-        let checks = self.checks()?;
+        let checks = self.checks(global)?;
         let program = setup::program(global)?;
         let client = Arc::new(setup::client(&program).await?);
         let identity = client
@@ -142,13 +143,17 @@ impl Explain {
     }
 
     /// The checks whose findings are asked for.
-    fn checks(&self) -> Result<Vec<Check>, Failure> {
-        let packs = super::scan::checks_of(&self.packs)?;
-        let Some(id) = &self.check else {
-            return Ok(packs);
+    fn checks(&self, global: &Global) -> Result<Vec<Check>, Failure> {
+        let checks = if self.packs.is_empty() {
+            Schedule::defaults("explain").checks
+        } else {
+            checks_of(&packs_of(&self.packs, &setup::base(global))?)?
         };
-        let known: Vec<String> = packs.iter().map(|check| check.id.clone()).collect();
-        match packs.into_iter().find(|check| check.id == *id) {
+        let Some(id) = &self.check else {
+            return Ok(checks);
+        };
+        let known: Vec<String> = checks.iter().map(|check| check.id.clone()).collect();
+        match checks.into_iter().find(|check| check.id == *id) {
             Some(check) => Ok(vec![check]),
             None => Err(Failure::usage(format!(
                 "--check {id} is in none of the packs; there is {}; --pack names others",

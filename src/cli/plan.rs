@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
-use crate::config::Schedule;
+use crate::config::{Schedule, packs};
 use crate::evidence::format::{PolicyText, canonical, sha256};
 use crate::evidence::seal::write_synced;
 use crate::job::{self, Job};
@@ -65,6 +65,7 @@ impl PlanFile {
     /// Reads a plan that may be carried out; its schedule's text is returned with it.
     pub(super) fn read(
         path: &std::path::Path,
+        base: &std::path::Path,
         now: DateTime<Utc>,
     ) -> Result<(Self, String), Failure> {
         let named = path.display();
@@ -102,10 +103,11 @@ impl PlanFile {
             let own = policy
                 .name
                 .strip_prefix("pack ")
-                .and_then(crate::policy::packs::text);
+                .and_then(|pack| packs::text_of(pack, base).ok());
             if own.is_none_or(|own| own != policy.text) {
                 return Err(Failure::usage(format!(
-                    "{named} was made with another {}: this version judges otherwise; make a new plan",
+                    "{named} was made with another {}: the group would be judged otherwise now; make a \
+                     new plan",
                     policy.name
                 )));
             }
@@ -162,9 +164,7 @@ impl Plan {
         let stamp = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let mut policy = vec![PolicyText::new(self.schedule.display().to_string(), text)];
         for pack in packs {
-            if let Some(text) = crate::policy::packs::text(&pack) {
-                policy.push(PolicyText::new(format!("pack {pack}"), text));
-            }
+            policy.push(PolicyText::new(format!("pack {}", pack.name), pack.text));
         }
         policy.extend(waivers);
         let mut file = PlanFile {

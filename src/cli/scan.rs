@@ -2,13 +2,15 @@
 
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show, signals};
+use crate::config::Problems;
+use crate::config::packs::{self, NoPack, Pack};
 use crate::config::program::is_region;
 use crate::config::schedule::{FORMATS, Schedule, is_group, severity};
 use crate::job::{self, Job};
 use crate::model::Severity;
 use crate::policy::Check;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
@@ -19,7 +21,7 @@ pub(super) struct Scan {
     /// Only this group; repeatable [default: all]
     #[arg(long = "group", value_name = "SG")]
     groups: Vec<String>,
-    /// Judge by this pack; repeatable [default: risky-ports]
+    /// Judge by this pack, a name or the path of your own; repeatable [default: risky-ports]
     #[arg(long = "pack", value_name = "NAME")]
     packs: Vec<String>,
     /// Report formats: csv, xlsx, html, json
@@ -71,8 +73,8 @@ impl Scan {
             schedule.scope.groups = Some(self.groups);
         }
         if !self.packs.is_empty() {
-            schedule.checks = checks_of(&self.packs)?;
-            schedule.packs = self.packs;
+            schedule.packs = packs_of(&self.packs, &setup::base(global))?;
+            schedule.checks = checks_of(&schedule.packs)?;
         }
         schedule.formats = self.format;
         let program = setup::program(global)?;
@@ -89,19 +91,34 @@ impl Scan {
     }
 }
 
-/// The checks of those packs, the default ones where none is named.
-pub(super) fn checks_of(packs: &[String]) -> Result<Vec<Check>, Failure> {
-    if packs.is_empty() {
-        return Ok(Schedule::defaults("scan").checks);
-    }
-    let mut checks = Vec::new();
-    for (at, pack) in packs.iter().enumerate() {
-        if packs.iter().take(at).any(|before| before == pack) {
-            return Err(Failure::usage(format!("--pack {pack} is named twice")));
+/// The packs of `--pack`; the mistakes of all of them at once.
+pub(super) fn packs_of(names: &[String], base: &Path) -> Result<Vec<Pack>, Failure> {
+    let mut out: Vec<Pack> = Vec::new();
+    let mut wrong = Vec::new();
+    for name in names {
+        if out.iter().any(|pack| pack.name == *name) {
+            wrong.push(format!("--pack {name} is named twice"));
+            continue;
         }
-        checks.extend(crate::config::checks::pack(pack).map_err(Failure::usage)?);
+        match packs::named(name, base) {
+            Ok(pack) => out.push(pack),
+            Err(NoPack::Name(why)) => wrong.push(format!("--pack: {why}")),
+            Err(NoPack::Problems(problems)) => wrong.push(Problems(problems).to_string()),
+        }
     }
-    Ok(checks)
+    if wrong.is_empty() {
+        Ok(out)
+    } else {
+        Err(Failure::usage(wrong.join("\n")))
+    }
+}
+
+/// The checks of those packs together.
+pub(super) fn checks_of(packs: &[Pack]) -> Result<Vec<Check>, Failure> {
+    packs::unite(packs).map_err(|differing| {
+        let what: Vec<String> = differing.into_iter().map(|(_, what)| what).collect();
+        Failure::usage(what.join("\n"))
+    })
 }
 
 fn refuse(

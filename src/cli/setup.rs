@@ -55,7 +55,7 @@ pub(super) fn program_and_schedule(
     }
 }
 
-/// One schedule with its waivers, which lie relative to `base`, held against the program's
+/// One schedule with its packs and waivers, which lie relative to `base`, held against the program's
 /// configuration where that is known.
 pub(super) fn schedule(
     file: &Path,
@@ -139,7 +139,7 @@ fn read_schedule(file: &Path, base: &Path, problems: &mut Vec<Problem>) -> Optio
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
     match std::fs::read_to_string(file) {
-        Ok(text) => match Schedule::read(&file.display().to_string(), &name, &text) {
+        Ok(text) => match Schedule::read_in(base, &file.display().to_string(), &name, &text) {
             Ok(mut schedule) => match waivers::attach(&mut schedule, base) {
                 Ok(()) => return Some(schedule),
                 Err(more) => problems.extend(more),

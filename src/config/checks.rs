@@ -1,35 +1,21 @@
 //! `[[check]]` tables: the same form in the packs that ship and in a schedule's `[[policy.check]]`.
 
-use super::reader::{Placed, Source, Table};
+use super::packs;
+use super::reader::{Placed, Table};
 use crate::exposure::set::PortSet;
 use crate::model::{Family, Protocol, Severity};
-use crate::policy::{Audience, Check, Direction, Kind, MinPublic, packs};
+use crate::policy::{Audience, Check, Direction, Kind, MinPublic};
+use std::collections::BTreeMap;
 
 /// The checks of a pack that ships.
 ///
 /// # Errors
 /// There is no such pack, or its TOML is wrong: a bug.
 pub fn pack(name: &str) -> Result<Vec<Check>, String> {
-    let Some(text) = packs::text(name) else {
-        let known: Vec<&str> = packs::PACKS.iter().map(|(name, _)| *name).collect();
-        return Err(if packs::NOT_BUILT.contains(&name) {
-            format!(
-                "pack \"{name}\" is not built yet in this version; there is {}",
-                known.join(", ")
-            )
-        } else {
-            format!("there is no pack \"{name}\"; there is {}", known.join(", "))
-        });
-    };
-    let source = Source::new(format!("pack {name}"), text);
-    let parsed = source.parse();
-    let top = Table::top(&source, &parsed);
-    let checks: Vec<Check> = top.tables("check").iter().filter_map(read).collect();
-    top.finish();
-    let problems = source.into_problems();
-    match problems.first() {
-        None => Ok(checks),
-        Some(problem) => Err(format!("{problem}; this is a bug of sgwarden")),
+    match packs::named(name, std::path::Path::new(".")) {
+        Ok(pack) => Ok(pack.checks),
+        Err(packs::NoPack::Name(why)) => Err(why),
+        Err(packs::NoPack::Problems(problems)) => Err(super::Problems(problems).to_string()),
     }
 }
 
@@ -101,11 +87,16 @@ pub fn read(table: &Table<'_, '_>) -> Option<Check> {
     let words = |key: &str| table.text(key).map(|text| text.value);
     let (title, why, fix) = (words("title"), words("why"), words("fix"));
     let differs = words("differs").unwrap_or_default();
-    table.not_built(&["controls"]);
+    let titles: BTreeMap<String, String> = [("zh-CN", "title_zh_cn"), ("zh-TW", "title_zh_tw")]
+        .into_iter()
+        .filter_map(|(tag, key)| Some((tag.to_owned(), words(key)?)))
+        .collect();
+    let controls = packs::read_controls(table);
     let id = id?;
     let (audience, direction) = side?;
     Some(Check {
         title: title.unwrap_or_else(|| id.clone()),
+        titles,
         why: why.unwrap_or_default(),
         fix: fix.unwrap_or_default(),
         id,
@@ -118,6 +109,7 @@ pub fn read(table: &Table<'_, '_>) -> Option<Check> {
         ports: ports?,
         min_public: min_public?,
         differs,
+        controls,
     })
 }
 

@@ -8,11 +8,13 @@
 //! | `schedule` | `schedules/NAME.toml` |
 //! | `checks` | `[[check]]` tables, of packs and of schedules |
 //! | `waivers` | the file of `[[waiver]]` that a schedule names |
+//! | `packs` | packs of checks, those that ship and the user's own |
 //!
 //! To add a key: the reader call in `program` or `schedule`, its default beside it, the contract's
 //! page. A key of the contract that is not built yet is in that table's `not_built` list.
 
 pub mod checks;
+pub mod packs;
 pub mod program;
 pub mod reader;
 pub mod schedule;

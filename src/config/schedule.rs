@@ -1,6 +1,7 @@
 //! `schedules/NAME.toml`: what to read, how to judge it, whom to tell.
 
 use super::checks;
+use super::packs::{self, NoPack, Pack};
 use super::program::is_region;
 use super::reader::{Placed, Problem, Source, Table};
 use super::waivers::Waiving;
@@ -10,7 +11,7 @@ use crate::model::{AccountId, Language, RegionId, Route, Severity, Tag, WebhookK
 use crate::policy::remediation::{Mode, Protect, Remediation, Window};
 use crate::policy::{Check, MinPublic};
 use chrono_tz::Tz;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,8 +114,8 @@ pub struct Schedule {
     pub scope: ScopeConfig,
     /// The checks of its packs, then its own.
     pub checks: Vec<Check>,
-    /// The packs' names.
-    pub packs: Vec<String>,
+    /// The packs.
+    pub packs: Vec<Pack>,
     /// Networks that do not count as internet.
     pub trusted: Vec<String>,
     /// What was approved. Read with [`super::waivers::attach`]: `read` sees the schedule's text only.
@@ -142,15 +143,15 @@ impl Schedule {
     /// What `scan` does without a schedule.
     pub fn defaults(name: &str) -> Self {
         // The pack ships with the program and a test reads it.
-        let checks = checks::pack("risky-ports").unwrap_or_default();
+        let pack = packs::named("risky-ports", Path::new(".")).ok();
         Self {
             name: name.to_owned(),
             text: String::new(),
             cron: None,
             timezone: Tz::UTC,
             scope: ScopeConfig::default(),
-            checks,
-            packs: vec!["risky-ports".to_owned()],
+            checks: pack.iter().flat_map(|pack| pack.checks.clone()).collect(),
+            packs: pack.into_iter().collect(),
             trusted: Vec::new(),
             waivers: Waiving::None,
             attribution: false,
@@ -168,6 +169,15 @@ impl Schedule {
     /// # Errors
     /// All its problems.
     pub fn read(file: &str, name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        Self::read_in(Path::new("."), file, name, text)
+    }
+
+    /// The same, with the folder that paths in it are relative to.
+    ///
+    /// # Errors
+    /// All its problems, and those of the files it names.
+    pub fn read_in(base: &Path, file: &str, name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        let mut elsewhere = Vec::new();
         let source = Source::new(file, text);
         let parsed = source.parse();
         let top = Table::top(&source, &parsed);
@@ -216,7 +226,7 @@ impl Schedule {
             table.finish();
         }
         if let Some(table) = top.table("policy") {
-            read_policy(&table, &mut out);
+            read_policy(&table, &mut out, base, &mut elsewhere);
             table.finish();
         }
         if let Some(table) = top.table("remediation") {
@@ -244,11 +254,20 @@ impl Schedule {
             table.finish();
         }
         top.finish();
-        if source.is_clean() {
+        if source.is_clean() && elsewhere.is_empty() {
             Ok(out)
         } else {
-            Err(source.into_problems())
+            let mut problems = source.into_problems();
+            problems.extend(elsewhere);
+            Err(problems)
         }
+    }
+
+    /// Whether nothing is left out of the account.
+    pub fn reads_everything(&self) -> bool {
+        self.scope.is_every_group()
+            && self.scope.regions.is_none()
+            && self.scope.exclude_regions.is_empty()
     }
 }
 
@@ -361,24 +380,40 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
     }
 }
 
-fn read_policy(table: &Table<'_, '_>, out: &mut Schedule) {
+fn read_policy(
+    table: &Table<'_, '_>,
+    out: &mut Schedule,
+    base: &Path,
+    elsewhere: &mut Vec<Problem>,
+) {
     let mut source_clean = true;
-    if let Some(packs) = table.texts("packs") {
+    if let Some(names) = table.texts("packs") {
         out.checks.clear();
         out.packs.clear();
-        for pack in packs {
-            if out.packs.contains(&pack.value) {
-                table.problem(&pack, format!("pack \"{}\" is named twice", pack.value));
+        for name in &names {
+            if out.packs.iter().any(|pack| pack.name == name.value) {
+                table.problem(name, format!("pack \"{}\" is named twice", name.value));
                 continue;
             }
-            match checks::pack(&pack.value) {
-                Ok(checks) => {
-                    out.checks.extend(checks);
-                    out.packs.push(pack.value);
-                }
+            match packs::named(&name.value, base) {
+                Ok(pack) => out.packs.push(pack),
                 Err(why) => {
                     source_clean = false;
-                    table.problem(&pack, why);
+                    match why {
+                        NoPack::Name(why) => table.problem(name, why),
+                        NoPack::Problems(problems) => elsewhere.extend(problems),
+                    }
+                }
+            }
+        }
+        match packs::unite(&out.packs) {
+            Ok(checks) => out.checks = checks,
+            Err(differing) => {
+                source_clean = false;
+                for (pack, what) in differing {
+                    if let Some(name) = names.iter().find(|name| name.value == pack) {
+                        table.problem(name, what);
+                    }
                 }
             }
         }

@@ -220,8 +220,8 @@ impl Spool {
     }
 
     /// Closes everything, notes the raw files in the draft and writes `population.csv` by account
-    /// and region. `doubted` are groups whose verdict was withdrawn after it was written. Returns
-    /// the counts over all rows.
+    /// and region. `doubted` are groups whose verdict was withdrawn after it was written. Each row is
+    /// told to `count` with its last verdict. Returns the counts over all rows.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -229,6 +229,7 @@ impl Spool {
         mut self,
         draft: &mut Draft,
         doubted: &BTreeSet<(String, String, String)>,
+        mut count: impl FnMut(&PopulationRow, Verdict),
     ) -> Result<Totals, Error> {
         let open: Vec<(String, String)> = self.regions.keys().cloned().collect();
         for (account, region) in open {
@@ -251,7 +252,11 @@ impl Spool {
             .map_err(|why| csv_error(&path, why))?;
         let mut totals = Totals::default();
         for rows in self.row_files.values() {
-            self.copy_rows(rows, &path, &mut out, doubted, &mut totals)?;
+            let mut count = |row: &PopulationRow, verdict| {
+                totals.count(verdict);
+                count(row, verdict);
+            };
+            self.copy_rows(rows, &path, &mut out, doubted, &mut count)?;
             fs::remove_file(rows).map_err(Error::io("remove", rows))?;
         }
         out.flush().map_err(Error::io("write", &path))?;
@@ -269,7 +274,7 @@ impl Spool {
         path: &Path,
         out: &mut csv::Writer<W>,
         doubted: &BTreeSet<(String, String, String)>,
-        totals: &mut Totals,
+        count: &mut impl FnMut(&PopulationRow, Verdict),
     ) -> Result<(), Error> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -290,7 +295,7 @@ impl Spool {
             }
             let verdict = Verdict::parse(&row.verdict)
                 .ok_or_else(|| Error::malformed(rows, format!("verdict \"{}\"", row.verdict)))?;
-            totals.count(verdict);
+            count(&row, verdict);
             row.group_name = guard_formula(&row.group_name);
             out.serialize(&row).map_err(|why| csv_error(path, why))?;
         }

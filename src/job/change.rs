@@ -528,6 +528,7 @@ fn small_record(
             .iter()
             .map(crate::policy::Check::info)
             .collect(),
+        controls: Vec::new(),
         trusted: schedule.trusted.clone(),
         complete: failed.is_empty(),
         incomplete_reasons: failed,
@@ -640,7 +641,7 @@ async fn sealed(
         coverage.error = Some(error);
     }
     let spool = std::mem::replace(&mut begun.spool, Spool::new(&begun.draft));
-    let totals = spool.finish(&mut begun.draft, &BTreeSet::new())?;
+    let totals = spool.finish(&mut begun.draft, &BTreeSet::new(), |_, _| {})?;
     let regions = regions.into_values().collect();
     let plan = std::mem::take(&mut deed.plan);
     let record = small_record(job, tools, &begun, regions, totals, deed);

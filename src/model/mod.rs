@@ -10,6 +10,7 @@
 //! | `idle` | rules that do nothing |
 //! | `change` | changes: planned, held, made |
 //! | `opened` | who opened a rule, by the cloud's own history of calls |
+//! | `control` | clauses of frameworks, and what a run says of them |
 //! | `coverage` | what was read and what was not |
 //! | `record` | one run as a value: all that a renderer may see |
 //! | `route` | the part of a run that one recipient hears of |
@@ -19,6 +20,7 @@
 pub mod actions;
 mod attached;
 mod change;
+mod control;
 mod coverage;
 mod diff;
 mod fire;
@@ -34,6 +36,9 @@ mod waiver;
 
 pub use attached::{AttachedCoverage, Attachments, Expected, Together, Uses};
 pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
+pub use control::{
+    Clause, ClauseLeast, Control, ControlResult, ControlStatus, Looser, LostReference, Unassessed,
+};
 pub use coverage::{CallError, Coverage, RegionCoverage, RegionStatus, UnnamedRegions};
 pub use diff::{
     CoverageChange, FieldChange, FindingChange, FindingName, Incomparable, RunDiff, RunSide,

@@ -2,7 +2,8 @@
 //! run.
 
 use super::{
-    AccountId, BySeverity, Change, Confirmation, Coverage, Finding, Held, IdleRule, Proposal,
+    AccountId, BySeverity, Change, Confirmation, ControlResult, Coverage, Finding, Held, IdleRule,
+    Proposal,
     Route, RunId, Severity, Sha256, Trend, WaiverUse,
 };
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,11 @@ impl Totals {
         *slot = slot.saturating_add(1);
     }
 
+    /// Whether nothing was counted.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Takes one back.
     pub fn uncount(&mut self, verdict: super::Verdict) {
         use super::Verdict as V;
@@ -97,6 +103,12 @@ pub struct CheckInfo {
     pub id: String,
     /// One line.
     pub title: String,
+    /// The line in other languages, by tag.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub titles: BTreeMap<String, String>,
+    /// Groups by their verdict under it, as they were read.
+    #[serde(default, skip_serializing_if = "Totals::is_nothing")]
+    pub groups: Totals,
     /// Why it matters.
     pub why: String,
     /// How to fix it.
@@ -106,13 +118,13 @@ pub struct CheckInfo {
     /// `ports`, ...
     pub kind: String,
     /// `internet` or `private`
-    #[serde(default = "internet")]
+    #[serde(default = "internet", skip_serializing_if = "is_internet")]
     pub audience: String,
     /// `ingress` or `egress`
-    #[serde(default = "ingress")]
+    #[serde(default = "ingress", skip_serializing_if = "is_ingress")]
     pub direction: String,
     /// Shown and never acted on, although its kind could be.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub report_only: bool,
     /// Where it decides otherwise than what it stands for, and why; or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -125,13 +137,22 @@ pub struct CheckInfo {
     pub min_public: BTreeMap<String, String>,
 }
 
-// Runs from before these fields looked at nothing else.
+// Runs from before these fields looked at nothing else, and their manifests stay canonical: what is
+// as it was then is not written.
 fn internet() -> String {
     "internet".to_owned()
 }
 
+fn is_internet(audience: &str) -> bool {
+    audience == "internet"
+}
+
 fn ingress() -> String {
     "ingress".to_owned()
+}
+
+fn is_ingress(direction: &str) -> bool {
+    direction == "ingress"
 }
 
 /// The language of what people read.
@@ -188,6 +209,9 @@ pub struct RunHeader {
     /// The same by severity; `None` of a run that judged nothing, or by a version that did not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severities: Option<BySeverity>,
+    /// Clauses that the checks are commonly mapped to, and what the run says of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<ControlResult>,
     /// Language of the reports.
     pub language: Language,
     /// Who let a plan be carried out.

@@ -3,7 +3,7 @@
 use super::side::{Audience, Direction};
 use crate::exposure::set::{PortSet, network_size, parse_prefix, ports_text};
 use crate::exposure::{Certainty, GroupRules, Internet, Run};
-use crate::model::{CheckInfo, Family, Protocol, Severity};
+use crate::model::{CheckInfo, Control, Family, Protocol, Severity, Totals};
 use std::collections::BTreeMap;
 
 /// When a check is exposed.
@@ -123,6 +123,8 @@ pub struct Check {
     pub id: String,
     /// One line.
     pub title: String,
+    /// The line in other languages, by tag.
+    pub titles: BTreeMap<String, String>,
     /// Why it matters.
     pub why: String,
     /// How to fix it.
@@ -145,6 +147,8 @@ pub struct Check {
     pub min_public: MinPublic,
     /// Where it decides otherwise than the rule or clause it stands for, and why; or empty.
     pub differs: String,
+    /// The clauses it is commonly mapped to.
+    pub controls: Vec<Control>,
 }
 
 impl Check {
@@ -251,6 +255,8 @@ impl Check {
         CheckInfo {
             id: self.id.clone(),
             title: self.title.clone(),
+            titles: self.titles.clone(),
+            groups: Totals::default(),
             why: self.why.clone(),
             fix: self.fix.clone(),
             severity: self.severity,

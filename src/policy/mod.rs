@@ -5,6 +5,7 @@
 //! | `check` | checks, and when one counts as exposed |
 //! | `side` | whose addresses and which rules a check is judged over |
 //! | `packs` | the checks that ship, as TOML |
+//! | `controls` | the clauses that checks are mapped to, and how many groups passed |
 //! | `assess` | from a group's reading to verdicts and findings |
 //! | `together` | the same for interfaces with several groups |
 //! | `remediation` | what may be done about findings |
@@ -21,6 +22,7 @@
 pub mod assess;
 pub mod check;
 pub mod compare;
+pub mod controls;
 pub mod history;
 pub mod opened;
 pub mod packs;

@@ -1,5 +1,7 @@
-//! `findings.csv` and `changes.csv`: UTF-8 with a BOM, so that Excel reads Chinese right; English
+//! `findings.csv`, `changes.csv`, `controls.csv`: UTF-8 with a BOM, so that Excel reads Chinese right; English
 //! field names in every language, since scripts read them. No cell ever begins a formula.
+
+mod controls;
 
 use super::view::{View, visible};
 use super::{RenderError, Renderer};
@@ -67,6 +69,9 @@ impl Renderer for Csv {
         let mut out = vec![findings(&view)?];
         if !record.changes.is_empty() || !record.held.is_empty() || !record.confirmed.is_empty() {
             out.push(changes(&view)?);
+        }
+        if !record.header.controls.is_empty() {
+            out.push(controls::controls(&view)?);
         }
         Ok(out)
     }

@@ -97,6 +97,26 @@ impl Renderer for Html {
                 }
             })
             .collect();
+        let checks: Vec<_> = header
+            .checks
+            .iter()
+            .map(|check| {
+                context! {
+                    info => Value::from(Serde(check)), title => view.title(check), counts => view.check_counts(check),
+                }
+            })
+            .collect();
+        let controls: Vec<_> = header
+            .controls
+            .iter()
+            .map(|control| {
+                context! {
+                    info => Value::from(Serde(control)), status => control.status.as_str(),
+                    status_word => view.control_status(control), checks => control.checks.join(", "),
+                    why => view.control_why(control),
+                }
+            })
+            .collect();
         let cut = (all.len() > MOST).then(|| {
             words.say(
                 "note.cut_html",
@@ -109,6 +129,7 @@ impl Renderer for Html {
             word => view.word(), counts => view.counts(),
             headline => view.headline(), part => view.part(),
             tone => if !header.complete { "bad" } else if header.totals.exposed > 0 { "fail" } else { "good" },
+            relaxations => view.relaxations(), checks => checks, controls => controls, control_notes => view.control_notes(),
             incomplete => !header.complete,
             reasons => header.incomplete_reasons.iter().map(|r| visible(r)).collect::<Vec<_>>(),
             header => Value::from(Serde(header)), findings => findings, regions => regions, changes => changes, held => held,

@@ -7,7 +7,8 @@
 //! | `about` | what a finding is about, by its check |
 //! | `attached` | the same about interfaces, unused groups and a second source |
 //! | `waivers` | waivers and ages in words |
-//! | `csv` | `findings.csv`, `changes.csv` |
+//! | `controls` | relaxations, clauses and their status, checks' titles |
+//! | `csv` | `findings.csv`, `changes.csv`, `controls.csv` |
 //! | `xlsx` | `report.xlsx`; its styles and some sheets in `xlsx/` |
 //! | `html` | `report.html` |
 //! | `json` | `report.json` |
@@ -22,6 +23,7 @@
 
 pub mod about;
 mod attached;
+mod controls;
 mod csv;
 mod html;
 mod json;

@@ -2,6 +2,7 @@
 //! bytes, so the file's own dates are the run's.
 
 mod confirm;
+mod controls;
 mod idle;
 mod styles;
 mod trend;
@@ -139,6 +140,9 @@ fn workbook(view: &View<'_>) -> Result<Vec<u8>, XlsxError> {
     if let Some(trend) = &record.trend {
         trend::sheet(view, trend, &styles, book.add_worksheet())?;
     }
+    if !record.header.controls.is_empty() {
+        controls::controls(view, &styles, book.add_worksheet())?;
+    }
     book.save_to_buffer()
 }
 
@@ -209,6 +213,15 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
         s.wide(5, &part, &styles.label, height)?;
     }
     s.next();
+    let relaxations = view.relaxations();
+    if !relaxations.is_empty() {
+        section(&mut s, styles, &words.get("title.relaxations"))?;
+        for line in relaxations {
+            let height = 14.0 * lines(&line, 150) + 3.0;
+            s.wide(5, &line, &styles.text, height)?;
+        }
+        s.next();
+    }
     section(&mut s, styles, &words.get("title.run"))?;
     let times = &header.times;
     let identity = match &header.credentials {
@@ -273,21 +286,7 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
     section(&mut s, styles, &words.get("title.checks"))?;
     for check in &header.checks {
         s.text(0, &check.id, &styles.label)?;
-        let least: Vec<String> = check
-            .min_public
-            .iter()
-            .map(|(family, size)| format!("{family} {size}"))
-            .collect();
-        let what = format!(
-            "{}\n{} {} ({}: {})\n{}\n{}",
-            check.title,
-            check.protocols.join(", "),
-            check.ports.join(", "),
-            words.get("label.least"),
-            least.join(", "),
-            check.why,
-            check.fix
-        );
+        let what = view.check_text(check);
         let height = what.lines().map(|line| lines(line, 118)).sum::<f64>();
         let shown: Vec<String> = what.lines().map(visible).collect();
         s.sheet

@@ -6,6 +6,7 @@ mod attribution;
 mod call;
 mod change;
 mod collect;
+mod controls;
 mod credentials;
 mod daemon;
 mod delivery;

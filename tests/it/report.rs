@@ -102,6 +102,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
                 clock_offset_seconds: Some(0),
             },
             checks: vec![risky_ports().info()],
+            controls: Vec::new(),
             trusted: Vec::new(),
             complete: false,
             incomplete_reasons: reasons,

@@ -275,7 +275,7 @@ async fn one_clear_error_each_and_nothing_that_looks_like_a_report() {
             &["run", "--schedule", "bad.toml", "--shard", "1/2"],
             "--shard",
         ),
-        (&["scan", "--pack", "cis"], "not built yet"),
+        (&["scan", "--pack", "cyber"], "there is no pack"),
         (&["scan", "--store", "oss://Bad_Bucket/x"], "bucket's name"),
     ] {
         let ran = host.run(args).await;

@@ -114,6 +114,7 @@ pub(crate) fn check(kind: Kind, protocols: &[Protocol], ports: &[(u16, u16)]) ->
     Check {
         id: "test".to_owned(),
         title: "test".to_owned(),
+        titles: std::collections::BTreeMap::new(),
         why: String::new(),
         fix: String::new(),
         severity: Severity::High,
@@ -125,6 +126,7 @@ pub(crate) fn check(kind: Kind, protocols: &[Protocol], ports: &[(u16, u16)]) ->
         ports: PortSet::from_ranges(ports.iter().copied()),
         min_public: MinPublic::default(),
         differs: String::new(),
+        controls: Vec::new(),
     }
 }
 
@@ -135,12 +137,20 @@ pub(crate) fn risky_ports() -> Check {
         .remove(0)
 }
 
-pub(crate) fn judge(check: Check, group: &GroupReading) -> GroupVerdicts {
-    let policy = Policy {
-        checks: vec![check],
+/// A policy without checks.
+pub(crate) fn policy() -> Policy {
+    Policy {
+        checks: Vec::new(),
         internet: Internet::whole(),
         trusted: Vec::new(),
         waivers: sgwarden::policy::Waivers::default(),
+    }
+}
+
+pub(crate) fn judge(check: Check, group: &GroupReading) -> GroupVerdicts {
+    let policy = Policy {
+        checks: vec![check],
+        ..policy()
     };
     assess(&policy, group)
 }
