@@ -167,6 +167,8 @@ struct Begun {
     draft: Draft,
     spool: Spool,
     after: Spool,
+    /// Number of the last change intended in this run's journal.
+    number: u64,
     /// Held while this run may change anything, or settles what another left.
     changing: Option<Lock>,
     _schedule: Lock,
@@ -216,6 +218,10 @@ async fn whole(
     let schedule = &schedule;
     let policy = policy_of(schedule, begun.started)?;
     let settled = change::settle_orphans(tools, begun, &policy).await?;
+    let mut tidying = Changing::new(tools, begun, &policy);
+    let changes = schedule.remediation.mode.changes();
+    tidying.tidy(&settled, changes).await?;
+    let (tidied, left) = (tidying.changes, tidying.held);
     let mut reading = Reading::new(tools, schedule, &policy, begun)?;
     reading.everything(tools, schedule).await?;
     let read_at = (tools.now)();
@@ -229,7 +235,9 @@ async fn whole(
     );
     let mut changing = Changing::new(tools, begun, &policy);
     changing.changes = settled;
-    changing.held = plan.held.clone();
+    changing.changes.extend(tidied);
+    changing.held = left;
+    changing.held.extend(plan.held.clone());
     if schedule.remediation.mode.changes() {
         changing
             .carry_out(&plan, &schedule.remediation, schedule.timezone)
@@ -410,6 +418,7 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
         draft,
         spool,
         after,
+        number: 0,
         changing,
         _schedule: schedule_lock,
     })

@@ -7,7 +7,6 @@ use crate::config::{Problems, Schedule, waivers};
 use crate::evidence::format::sha256;
 use crate::job::{self, Job};
 use crate::model::Approval;
-use crate::policy::remediation::Mode;
 use chrono::Utc;
 use clap::Args;
 use std::path::PathBuf;
@@ -47,7 +46,7 @@ impl Apply {
             .map_err(|problems| Failure::usage(Problems(problems).to_string()))?;
         file.same_waivers(&schedule)?;
         "apply".clone_into(&mut schedule.name);
-        schedule.remediation.mode = Mode::Revoke;
+        schedule.remediation.mode = schedule.remediation.acting_mode();
         let windows = &schedule.remediation.windows;
         if !windows.is_empty()
             && !windows

@@ -676,7 +676,16 @@ pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::P
     }
     let paint = Paint::of(global);
     record(&paint, &outcome.record);
-    say!("\n{}", paint.bold("Would be revoked"));
+    let view = View::new(&outcome.record);
+    let narrows = crate::report::narrowed::narrows(&outcome.record.planned);
+    say!(
+        "\n{}",
+        paint.bold(if narrows {
+            "Would be revoked or narrowed"
+        } else {
+            "Would be revoked"
+        })
+    );
     for group in &outcome.plan.groups {
         say!(
             "  {} {} {}",
@@ -684,13 +693,17 @@ pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::P
             paint.bold(&visible(&group.group_name)),
             paint.dim(group.group_id.as_str())
         );
-        for change in &group.changes {
+        for change in group.taken_rules() {
             let fields: Vec<String> = change
                 .rule
                 .iter()
                 .map(|(name, value)| format!("{name}={}", visible(value)))
                 .collect();
             say!("    {} {}", paint.bold(&change.rule_id), fields.join(" "));
+            let instead = view.after(change.narrowing.as_ref());
+            if !instead.is_empty() {
+                say!("      {instead}");
+            }
             for traffic in &change.ends {
                 let kind = if traffic.internet {
                     "internet"

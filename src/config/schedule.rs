@@ -6,6 +6,7 @@ use super::program::is_region;
 use super::reader::{Placed, Problem, Source, Table};
 use super::waivers::Waiving;
 use crate::exposure::Internet;
+use crate::exposure::narrow::Keep;
 use crate::host::next_fire::Cron;
 use crate::model::{AccountId, Language, RegionId, Route, Severity, Tag, WebhookKind};
 use crate::policy::remediation::{Mode, Protect, Remediation, Window};
@@ -461,10 +462,10 @@ fn read_remediation(table: &Table<'_, '_>, out: &mut Schedule) {
             "off" => settings.mode = Mode::Off,
             "plan" => settings.mode = Mode::Plan,
             "revoke" => settings.mode = Mode::Revoke,
-            "narrow" => table.problem(
-                &mode,
-                "\"narrow\" is not built yet in this version; off, plan and revoke are",
-            ),
+            "narrow" => {
+                settings.mode = Mode::Narrow;
+                settings.narrow = true;
+            }
             other => {
                 table.problem(
                     &mode,
@@ -555,7 +556,15 @@ fn read_remediation(table: &Table<'_, '_>, out: &mut Schedule) {
             table.problem(&text, "must be a Cloud Config rule's id such as cr-...");
         }
     }
-    table.not_built(&["keep"]);
+    if let Some(networks) = table.texts("keep") {
+        settings.keep.clear();
+        for network in networks {
+            match Keep::read(std::slice::from_ref(&network.value)) {
+                Ok(_) => settings.keep.push(network.value),
+                Err(why) => table.problem(&network, why),
+            }
+        }
+    }
 }
 
 fn read_protect(table: &Table<'_, '_>, protect: &mut Protect) {

@@ -61,6 +61,13 @@ impl<'a> GroupRules<'a> {
         }
     }
 
+    /// The same group with more rules.
+    pub fn with(&self, more: impl IntoIterator<Item = ReadRule<'a>>) -> Self {
+        Self {
+            rules: self.rules.iter().cloned().chain(more).collect(),
+        }
+    }
+
     /// The ingress rules, in the service's order.
     pub fn rules(&self) -> &[ReadRule<'a>] {
         &self.rules

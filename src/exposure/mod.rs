@@ -10,6 +10,7 @@
 //! | `points` | what of some exposed points is not among others |
 //! | `blame` | which rules a finding rests on |
 //! | `left` | what Drops leave of the internet, counted |
+//! | `narrow` | the rules that come in a rule's place |
 //! | `traffic` | all that a group lets in, and the difference between two readings |
 //! | `egress` | rules for traffic that goes out, seen from the other side |
 //! | `idle` | rules that do nothing |
@@ -22,6 +23,7 @@ pub mod first_match;
 pub mod idle;
 pub mod internet;
 mod left;
+pub mod narrow;
 pub mod points;
 pub mod reading;
 pub mod set;

@@ -346,6 +346,16 @@ impl PortSet {
         self.0.is_empty()
     }
 
+    /// Ports in both.
+    pub fn intersect(&self, other: &Self) -> Self {
+        Self::from_ranges(self.0.iter().flat_map(|&(low, high)| {
+            other
+                .0
+                .iter()
+                .map(move |&(from, to)| (low.max(from), high.min(to)))
+        }))
+    }
+
     /// Whether it holds that port.
     pub fn contains(&self, port: u16) -> bool {
         self.0

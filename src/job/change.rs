@@ -1,6 +1,8 @@
 //! The changing half of a job: the canary loop, each group through apply and verify, the journal;
 //! plans carried out later; rollbacks.
 
+mod narrow;
+
 use super::{Begun, Error, Job, Progress, RunOutcome, Tools, begin, finish, policy_of, tool, utc};
 use crate::cloud::call::{Effect, Request};
 use crate::cloud::{Service, read_group};
@@ -8,7 +10,7 @@ use crate::evidence::Spool;
 use crate::evidence::store::read_record;
 use crate::model::{
     Approval, CallError, Change, ChangeKind, Coverage, GroupId, GroupReading, Held, HoldReason,
-    Outcome, RegionCoverage, RegionStatus, RunHeader, RunRecord, Scope, Times, Totals,
+    Outcome, RegionCoverage, RegionStatus, RunHeader, RunRecord, Scope, Times, Totals, stand_ins,
 };
 use crate::policy::Policy;
 use crate::policy::remediation::Remediation;
@@ -33,7 +35,6 @@ pub(super) struct Changing<'a> {
     begun: &'a mut Begun,
     pub(super) changes: Vec<Change>,
     pub(super) held: Vec<Held>,
-    number: u64,
 }
 
 impl<'a> Changing<'a> {
@@ -44,7 +45,6 @@ impl<'a> Changing<'a> {
             begun,
             changes: Vec::new(),
             held: Vec::new(),
-            number: 0,
         }
     }
 
@@ -87,7 +87,7 @@ impl<'a> Changing<'a> {
             if let Some(lock) = &self.begun.changing {
                 lock.check()?;
             }
-            let changes = self.one(group, &mut journal).await?;
+            let changes = self.group(group, &mut journal).await?;
             if let Some(bad) = changes.iter().find(|change| change.is_broken()) {
                 let which = if at < canary {
                     "the canary"
@@ -120,19 +120,24 @@ impl<'a> Changing<'a> {
         let mut hands = Hands {
             client: &self.tools.client,
             journal,
-            number: self.number,
+            number: self.begun.number,
             now: self.tools.now,
             waits: self.tools.waits.clone(),
             run: self.begun.run.as_str().to_owned(),
         };
         let applied: Applied = hands.apply(plan).await?;
-        self.number = hands.number;
+        self.begun.number = hands.number;
         self.begun.spool.answers(&applied.before)?;
         self.begun.after.answers(&applied.after)?;
         let mut changes = verify::verify(self.policy, &applied.attempt);
         for change in &mut changes {
             if change.kind == ChangeKind::Authorize {
-                name_new_rule(change, &applied);
+                let (before, after) = (&applied.attempt.before, &applied.attempt.after);
+                narrow::name_new_rule(
+                    change,
+                    before.as_ref(),
+                    after.as_ref().map(|(read, _)| read),
+                );
             }
         }
         for (number, change) in applied.numbers.iter().zip(&changes) {
@@ -144,7 +149,7 @@ impl<'a> Changing<'a> {
         }
         let notes: Vec<RuleNote> = changes
             .iter()
-            .filter(|c| c.kind == ChangeKind::Revoke && c.outcome == Outcome::Verified)
+            .filter(|c| c.took_away() && c.outcome == Outcome::Verified)
             .map(|change| {
                 note(
                     change,
@@ -180,34 +185,6 @@ impl<'a> Changing<'a> {
             self.begun.after.answers(std::slice::from_ref(answer))?;
         }
         Ok(())
-    }
-}
-
-/// A rule that was put back has a new id; the change's own undo is by that id.
-fn name_new_rule(change: &mut Change, applied: &Applied) {
-    let wanted = said_by(&change.rule);
-    let before: BTreeSet<&str> = applied
-        .attempt
-        .before
-        .iter()
-        .flat_map(|reading| reading.rules.read.iter().map(crate::model::Rule::id))
-        .collect();
-    let new = applied
-        .attempt
-        .after
-        .iter()
-        .flat_map(|(reading, _)| &reading.rules.read)
-        .find(|rule| said(rule) == wanted && !before.contains(rule.id()));
-    if let Some(rule) = new {
-        change.rule = rule.field_map();
-        change.undo.params = BTreeMap::from([
-            ("RegionId".to_owned(), change.region.as_str().to_owned()),
-            (
-                "SecurityGroupId".to_owned(),
-                change.group_id.as_str().to_owned(),
-            ),
-            ("SecurityGroupRuleId.1".to_owned(), rule.id().to_owned()),
-        ]);
     }
 }
 
@@ -266,18 +243,36 @@ pub(super) async fn settle_orphans(
             .map(|(_, change)| (change.region.clone(), change.group_id.clone()))
             .collect();
         for (region, group) in groups {
-            let mut open: Vec<(u64, &mut Change)> = changes
+            let of_group = |change: &Change| change.region == region && change.group_id == group;
+            // Intents of one step were written together, the first with the group as it was. Its outcomes
+            // may be written in part: the difference is that of all of them.
+            let last_open = changes
+                .iter()
+                .filter(|(_, change)| of_group(change) && is_open(change, begun))
+                .map(|(number, _)| *number)
+                .max()
+                .unwrap_or_default();
+            let step = before
+                .range(..=last_open)
+                .rev()
+                .find(|(_, reading)| reading.region == region && reading.id() == group);
+            let from = step.map_or(0, |(number, _)| *number);
+            let mut those: Vec<(u64, &mut Change)> = changes
                 .iter_mut()
-                .filter(|(_, change)| change.region == region && change.group_id == group)
-                .filter(|(_, change)| is_open(change, begun))
+                .filter(|(number, change)| *number >= from && of_group(change))
                 .map(|(number, change)| (*number, change))
                 .collect();
-            let before = open.iter().find_map(|(number, _)| before.get(number));
-            let mut those: Vec<&mut Change> =
-                open.iter_mut().map(|(_, change)| &mut **change).collect();
-            settle(tools, begun, policy, &mut those, before).await?;
-            for (number, change) in open {
-                if change.outcome != Outcome::Unknown {
+            let open: BTreeSet<u64> = those
+                .iter()
+                .filter(|(_, change)| is_open(change, begun))
+                .map(|(number, _)| *number)
+                .collect();
+            let mut all: Vec<&mut Change> =
+                those.iter_mut().map(|(_, change)| &mut **change).collect();
+            let before = step.map(|(_, reading)| reading);
+            settle(tools, begun, policy, &mut all, before).await?;
+            for (number, change) in those {
+                if open.contains(&number) && change.outcome != Outcome::Unknown {
                     journal.write(&Entry::Outcome {
                         number,
                         at: millis((tools.now)()),
@@ -288,7 +283,7 @@ pub(super) async fn settle_orphans(
         }
         for (_, change) in changes {
             let ours = change.account == begun.identity.account;
-            if ours && change.outcome == Outcome::Verified && change.kind == ChangeKind::Revoke {
+            if ours && change.outcome == Outcome::Verified && change.took_away() {
                 // Written again where the killed run had written it: a run counts once.
                 let revoked = note(&change, run.as_str(), Done::Revoked, (tools.now)());
                 tools.state.note_rules(&[revoked])?;
@@ -313,6 +308,7 @@ async fn settle(
     before: Option<&GroupReading>,
 ) -> Result<(), Error> {
     const UNTIL_NOW: &str = "the run ended before it knew; settled by the next";
+    let is_open = |change: &Change| change.outcome == Outcome::Unknown;
     let Some(first) = changes.first().map(|change| (**change).clone()) else {
         return Ok(());
     };
@@ -339,7 +335,7 @@ async fn settle(
                 reading
             }
             Ok(None) => {
-                for change in changes.iter_mut() {
+                for change in changes.iter_mut().filter(|change| is_open(change)) {
                     change.outcome = Outcome::AlreadyGone;
                     change.error = Some(format!("{UNTIL_NOW}: the group itself is gone"));
                 }
@@ -369,7 +365,15 @@ async fn settle(
         match before {
             Some(before) => {
                 let attempt = verify::settled(before, reading, changes, read_at);
-                for (change, found) in changes.iter_mut().zip(verify::verify(policy, &attempt)) {
+                for (change, mut found) in changes.iter_mut().zip(verify::verify(policy, &attempt))
+                {
+                    if !is_open(change) {
+                        continue;
+                    }
+                    if found.narrowing.is_some() && found.kind == ChangeKind::Authorize {
+                        let after = attempt.after.as_ref().map(|(reading, _)| reading);
+                        narrow::name_new_rule(&mut found, Some(before), after);
+                    }
                     let said = found
                         .error
                         .clone()
@@ -383,7 +387,7 @@ async fn settle(
                 }
             }
             None => {
-                for change in changes.iter_mut() {
+                for change in changes.iter_mut().filter(|change| is_open(change)) {
                     let done = is_done(change, &reading);
                     change.outcome = if done {
                         Outcome::Drifted
@@ -399,7 +403,7 @@ async fn settle(
         }
         return Ok(());
     }
-    for change in changes.iter_mut() {
+    for change in changes.iter_mut().filter(|change| is_open(change)) {
         change.error = Some(format!(
             "the run ended before it knew, and the group could not be read: {why}"
         ));
@@ -431,7 +435,7 @@ pub(super) fn close_journals(
 ) -> Result<(), crate::state::Error> {
     let run = &record.header.run;
     let mut journals: BTreeSet<String> = BTreeSet::new();
-    let mut open: BTreeSet<String> = BTreeSet::new();
+    let mut open = narrow::left_open(record);
     for change in &record.changes {
         match &change.intent_of {
             None => {
@@ -590,8 +594,9 @@ pub async fn apply_plan(
     let work = async {
         let settled = settle_orphans(tools, &mut begun, &policy).await?;
         let mut changing = Changing::new(tools, &mut begun, &policy);
-        changing.changes = settled;
         changing.held.clone_from(&plan.held);
+        changing.tidy(&settled, true).await?;
+        changing.changes.extend(settled);
         changing
             .carry_out(plan, &job.schedule.remediation, job.schedule.timezone)
             .await?;
@@ -682,11 +687,7 @@ pub async fn rollback(
 ) -> Result<RunOutcome, Error> {
     let (record, _) = read_record(folder)?;
     let mut groups: BTreeMap<(String, String), Vec<&Change>> = BTreeMap::new();
-    for change in record
-        .changes
-        .iter()
-        .filter(|change| undoing::took_away(change))
-    {
+    for change in record.changes.iter().filter(|change| change.took_away()) {
         let wanted = restore
             .group
             .as_ref()
@@ -705,7 +706,13 @@ pub async fn rollback(
             groups.entry(key).or_default().push(change);
         }
     }
-    if groups.is_empty() {
+    let added = stand_ins(&record.changes).into_iter().any(|change| {
+        restore
+            .group
+            .as_ref()
+            .is_none_or(|group| change.group_id == *group)
+    });
+    if groups.is_empty() && (!added || restore.rule.is_some()) {
         return Err(Error::Refused(format!(
             "run {} took nothing away{}",
             record.header.run,
@@ -778,7 +785,8 @@ async fn put_back(
     let mut journal = tools.state.journal(&begun.run)?;
     let mut errors = BTreeMap::new();
     let mut changing = Changing::new(tools, begun, policy);
-    changing.changes = settled;
+    changing.tidy(&settled, true).await?;
+    changing.changes.extend(settled);
     for changes in groups.values() {
         let Some(first) = changes.first() else {
             continue;
@@ -836,7 +844,6 @@ async fn put_back(
             .changes
             .iter()
             .filter(|c| c.region == first.region && c.group_id == first.group_id)
-            .filter(|c| undoing::took_away(c))
             .collect();
         let planned = undoing::plan(&reading, changes, &all, restore.merge);
         if !matches!(planned, undoing::Plan::Moved(_)) {
@@ -864,6 +871,10 @@ async fn put_back(
             }
         }
     }
+    let taken = changing
+        .take_back_after(record, restore.group.as_ref(), &mut journal)
+        .await?;
+    changing.changes.extend(taken);
     Ok((changing.changes, changing.held, errors))
 }
 
@@ -884,6 +895,7 @@ fn already_back(change: &Change, reading: &crate::model::GroupReading) -> Change
         verdict_after: BTreeMap::new(),
         group_after: Vec::new(),
         intent_of: None,
+        narrowing: None,
         ..change.clone()
     }
 }

@@ -251,7 +251,8 @@ pub static ACTIONS: &[Action] = &[
     change(
         "RevokeSecurityGroup",
         "ecs:RevokeSecurityGroup",
-        &[Task::Revoke, Task::Narrow],
+        // A rollback takes away what came in a narrowed rule's place.
+        &[Task::Revoke, Task::Narrow, Task::Rollback],
         "revoke a rule",
     ),
     change(

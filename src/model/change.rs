@@ -45,6 +45,19 @@ impl ChangeKind {
     }
 }
 
+/// What part a change has in a narrowing, which puts other rules in a rule's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Narrowing {
+    /// Added in the place of the rules of these ids.
+    InPlaceOf(Vec<String>),
+    /// Revoked when these stood in its place; their fields under the service's own names. Those that
+    /// were there already are among them.
+    ReplacedBy(Vec<BTreeMap<String, String>>),
+    /// Added in the place of the rules of these ids, which are there (again), and so taken back.
+    TakenBack(Vec<String>),
+}
+
 /// How an attempted change ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -191,6 +204,9 @@ pub struct Proposal {
     pub group_name: String,
     /// The rule to revoke, all its fields under the service's own names.
     pub rule: BTreeMap<String, String>,
+    /// What would come in its place, of a rule that would be narrowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrowing: Option<Narrowing>,
     /// All traffic that would end with it, private sources first.
     pub ends: Vec<Traffic>,
     /// The exact request that would put it back.
@@ -214,7 +230,11 @@ pub struct Change {
     pub kind: ChangeKind,
     /// All the rule's fields as they were, under the service's own names.
     pub rule: BTreeMap<String, String>,
-    /// The exact request that puts it back.
+    /// What part it has in a narrowing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrowing: Option<Narrowing>,
+    /// The exact request that puts it back. Of a rule that was added: by its id, as soon as that is
+    /// known; before, a request without any id, which the service refuses.
     pub undo: ApiRequest,
     /// The checks it was done for.
     pub checks: Vec<String>,
@@ -248,6 +268,38 @@ pub struct Change {
 }
 
 impl Change {
+    /// The id of the rule, or empty.
+    pub fn rule_id(&self) -> &str {
+        self.rule
+            .get("SecurityGroupRuleId")
+            .map_or("", String::as_str)
+    }
+
+    /// Whether it took a rule of the user's away, or may have. What the program took back of its own
+    /// is none.
+    pub fn took_away(&self) -> bool {
+        self.kind == ChangeKind::Revoke
+            && self.attempted_at.is_some()
+            && !matches!(self.narrowing, Some(Narrowing::TakenBack(_)))
+            && match self.outcome {
+                Outcome::Verified | Outcome::Drifted | Outcome::Failed | Outcome::Unknown => true,
+                Outcome::AlreadyGone | Outcome::Refused => false,
+            }
+    }
+
+    /// The ids of the rules in whose place it put one that is certainly ours: verified, and known by
+    /// its id.
+    pub fn stands_in_for(&self) -> Option<&[String]> {
+        match &self.narrowing {
+            Some(Narrowing::InPlaceOf(old))
+                if self.outcome == Outcome::Verified && !self.rule_id().is_empty() =>
+            {
+                Some(old)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it leaves the run's promise unkept (exit 4): attempted and not verified, or done and
     /// the group is still exposed. Left alone before anything was asked for is no attempt.
     pub fn is_broken(&self) -> bool {
@@ -267,4 +319,19 @@ impl Change {
             Outcome::Refused | Outcome::Failed | Outcome::Unknown => true,
         }
     }
+}
+
+/// Of some changes those that put a rule in another's place and were not taken back since.
+pub fn stand_ins(changes: &[Change]) -> Vec<&Change> {
+    let is_taken_back = |id: &str| {
+        changes.iter().any(|change| {
+            matches!(change.narrowing, Some(Narrowing::TakenBack(_)))
+                && matches!(change.outcome, Outcome::Verified | Outcome::AlreadyGone)
+                && change.rule_id() == id
+        })
+    };
+    changes
+        .iter()
+        .filter(|change| change.stands_in_for().is_some() && !is_taken_back(change.rule_id()))
+        .collect()
 }

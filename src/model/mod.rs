@@ -35,7 +35,10 @@ mod verdict;
 mod waiver;
 
 pub use attached::{AttachedCoverage, Attachments, Expected, Together, Uses};
-pub use change::{ApiRequest, Change, ChangeKind, Held, HoldReason, Outcome, Proposal, Traffic};
+pub use change::{
+    ApiRequest, Change, ChangeKind, Held, HoldReason, Narrowing, Outcome, Proposal, Traffic,
+    stand_ins,
+};
 pub use control::{
     Clause, ClauseLeast, Control, ControlResult, ControlStatus, Looser, LostReference, Unassessed,
 };

@@ -230,6 +230,22 @@ impl Check {
         out
     }
 
+    /// The ports of a protocol at which it may be remedied, of one without ports every port; `None`
+    /// where it does not look at the protocol or only reports.
+    pub fn remediable_ports(&self, protocol: Protocol) -> Option<PortSet> {
+        if !self.is_remediable() || !self.protocols.contains(&protocol) {
+            return None;
+        }
+        if !protocol.has_ports() {
+            return (self.kind == Kind::Ports).then(PortSet::all);
+        }
+        Some(if self.kind == Kind::AllPorts {
+            PortSet::all()
+        } else {
+            self.ports.clone()
+        })
+    }
+
     /// Whether a rule that could match these protocols and ports could matter to this check.
     pub fn looks_at(&self, rule: &crate::exposure::ReadRule<'_>) -> bool {
         let scope = match self.kind {

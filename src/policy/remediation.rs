@@ -15,6 +15,8 @@ pub enum Mode {
     Plan,
     /// Revoke the cut.
     Revoke,
+    /// Put narrower rules in the place of the cut's.
+    Narrow,
 }
 
 impl Mode {
@@ -24,6 +26,7 @@ impl Mode {
             Self::Off => "off",
             Self::Plan => "plan",
             Self::Revoke => "revoke",
+            Self::Narrow => "narrow",
         }
     }
 
@@ -31,7 +34,7 @@ impl Mode {
     pub fn changes(self) -> bool {
         match self {
             Self::Off | Self::Plan => false,
-            Self::Revoke => true,
+            Self::Revoke | Self::Narrow => true,
         }
     }
 }
@@ -111,6 +114,11 @@ pub struct Protect {
 pub struct Remediation {
     /// What may be done at all.
     pub mode: Mode,
+    /// Whether rules are narrowed and not only revoked, wherever they are changed: also of a plan that
+    /// is made in another mode and carried out later.
+    pub narrow: bool,
+    /// What a narrowed rule still lets in at the checks' ports, beside the trusted networks.
+    pub keep: Vec<String>,
     /// Rules of a smaller reach are held: a person knows why they are there.
     pub revoke_min: MinPublic,
     /// Whether rules that open more than the checks name are held.
@@ -131,10 +139,32 @@ pub struct Remediation {
     pub config_rule: Option<String>,
 }
 
+/// Private networks (RFC 1918, RFC 6598, RFC 4193): what is kept where the schedule says nothing.
+const KEEP: [&str; 5] = [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "fc00::/7",
+];
+
+impl Remediation {
+    /// The mode in which a plan of it is carried out.
+    pub fn acting_mode(&self) -> Mode {
+        if self.narrow {
+            Mode::Narrow
+        } else {
+            Mode::Revoke
+        }
+    }
+}
+
 impl Default for Remediation {
     fn default() -> Self {
         Self {
             mode: Mode::Off,
+            narrow: false,
+            keep: KEEP.iter().map(|&text| text.to_owned()).collect(),
             revoke_min: MinPublic {
                 ipv4: Some(8),
                 ipv6: Some(16),

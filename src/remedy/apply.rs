@@ -3,13 +3,13 @@
 //! two equal readings, at least a second apart, agree. The answer of the call proves nothing.
 
 use super::digest::digest;
-use super::plan::GroupPlan;
+use super::plan::{GroupPlan, PlannedChange};
 use super::said::{said, said_by};
 use super::verify::{Attempt, CallEnd};
 use crate::cloud::call::{Effect, Request};
 use crate::cloud::failure::Fate;
 use crate::cloud::{CallFailure, Client, Service, read_group};
-use crate::model::{Change, ChangeKind, GroupReading, Outcome, RawAnswer};
+use crate::model::{ApiRequest, Change, ChangeKind, GroupReading, Narrowing, Outcome, RawAnswer};
 use crate::state::journal::{Before, Entry, Journal};
 use crate::state::{self};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -19,6 +19,9 @@ use std::time::Duration;
 
 /// The most rule ids that one RevokeSecurityGroup takes (API reference, 3.4).
 const IDS_A_CALL: usize = 100;
+
+/// The most rules that one AuthorizeSecurityGroup takes (API reference, 3.5).
+const RULES_A_CALL: usize = 100;
 
 /// How long to read after a change.
 #[derive(Clone, Debug)]
@@ -185,14 +188,26 @@ impl Hands<'_> {
                 &format!("{again}r{at}"),
             ));
         }
-        for (at, change) in changes
+        let added = changes
             .iter()
-            .filter(|(_, c)| c.kind == ChangeKind::Authorize)
-        {
-            if let Some(request) = &change.request {
-                let params = request.params.clone();
-                out.push(self.request(plan, &request.action, params, &format!("{again}a{at}")));
-            }
+            .filter(|(_, change)| change.kind == ChangeKind::Authorize);
+        // What comes in a rule's place comes together where it can: less stands half done.
+        let (together, alone): (Vec<_>, Vec<_>) = added
+            .filter_map(|(at, change)| Some((at, change, change.request.as_ref()?)))
+            .partition(|(_, change, _)| matches!(change.narrowing, Some(Narrowing::InPlaceOf(_))));
+        for (at, batch) in together.chunks(RULES_A_CALL).enumerate() {
+            let requests: Vec<&ApiRequest> = batch.iter().map(|(_, _, request)| *request).collect();
+            let params = merged(&requests);
+            out.push(self.request(
+                plan,
+                "AuthorizeSecurityGroup",
+                params,
+                &format!("{again}n{at}"),
+            ));
+        }
+        for (at, _, request) in alone {
+            let params = request.params.clone();
+            out.push(self.request(plan, &request.action, params, &format!("{again}a{at}")));
         }
         out
     }
@@ -204,10 +219,13 @@ impl Hands<'_> {
         mut params: BTreeMap<String, String>,
         part: &str,
     ) -> Request {
-        // At most 64 ASCII characters, the same for the same call of the same run.
-        let token = crate::evidence::format::sha256(
-            format!("{} {} {} {part}", self.run, plan.region, plan.group_id).as_bytes(),
+        // At most 64 ASCII characters, the same for the same call of the same run, and another for any
+        // other: a group may be changed more than once in a run.
+        let text = format!(
+            "{} {} {} {part} {params:?}",
+            self.run, plan.region, plan.group_id
         );
+        let token = crate::evidence::format::sha256(text.as_bytes());
         params.insert("ClientToken".to_owned(), token.as_str().to_owned());
         Request {
             service: Service::Ecs,
@@ -247,6 +265,7 @@ impl Hands<'_> {
                 group_name: plan.group_name.clone(),
                 kind: planned.kind,
                 rule: planned.rule.clone(),
+                narrowing: planned.narrowing.clone(),
                 undo: planned.undo.clone(),
                 checks: planned.checks.clone(),
                 request_id: None,
@@ -352,6 +371,21 @@ impl Hands<'_> {
     }
 }
 
+/// Requests of one rule each as one of all of them.
+fn merged(requests: &[&ApiRequest]) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for (at, request) in requests.iter().enumerate() {
+        for (name, value) in &request.params {
+            let name = match name.strip_prefix("Permissions.1.") {
+                Some(field) => format!("Permissions.{}.{field}", at.saturating_add(1)),
+                None => name.clone(),
+            };
+            out.insert(name, value.clone());
+        }
+    }
+    out
+}
+
 /// Codes of a rule id that is not there: three sources name three (API reference, 3.4).
 const NO_SUCH_RULE: [&str; 3] = [
     "InvalidParam.SecurityGroupRuleId",
@@ -371,7 +405,13 @@ fn end_of(failure: &CallFailure) -> CallEnd {
 
 /// Whether the reading shows all that the plan wants.
 fn is_done(plan: &GroupPlan, reading: &GroupReading) -> bool {
-    plan.changes.iter().all(|change| match change.kind {
+    plan.changes
+        .iter()
+        .all(|change| is_one_done(change, reading))
+}
+
+fn is_one_done(change: &PlannedChange, reading: &GroupReading) -> bool {
+    match change.kind {
         ChangeKind::Revoke => !reading
             .rules
             .read
@@ -381,7 +421,7 @@ fn is_done(plan: &GroupPlan, reading: &GroupReading) -> bool {
             let wanted = said_by(&change.rule);
             reading.rules.read.iter().any(|rule| said(rule) == wanted)
         }
-    })
+    }
 }
 
 /// The plan's changes that a settled reading shows not done, by their place.
@@ -392,14 +432,7 @@ fn remaining(plan: &GroupPlan, attempt: &Attempt) -> BTreeSet<usize> {
     plan.changes
         .iter()
         .enumerate()
-        .filter(|(_, change)| {
-            change.kind == ChangeKind::Revoke
-                && reading
-                    .rules
-                    .read
-                    .iter()
-                    .any(|rule| rule.id() == change.rule_id)
-        })
+        .filter(|(_, change)| !is_one_done(change, reading))
         .map(|(at, _)| at)
         .collect()
 }

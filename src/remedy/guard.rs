@@ -37,13 +37,13 @@ pub fn guard(
     let rules: u64 = out
         .groups
         .iter()
-        .map(|group| count(group.changes.len()))
+        .map(|group| count(group.taken_rules().count()))
         .sum();
     if remediation.mode != Mode::Off && rules > remediation.max_changes {
         reasons.push((
             HoldReason::MaxChanges,
             format!(
-                "the run wants to revoke {rules} rules and max_changes is {}: nothing was changed",
+                "the run wants to revoke or narrow {rules} rules and max_changes is {}: nothing was changed",
                 remediation.max_changes
             ),
         ));
@@ -113,8 +113,7 @@ pub fn held(group: &GroupPlan, reasons: Vec<HoldReason>, detail: String) -> Held
         region: group.region.clone(),
         group_id: group.group_id.clone(),
         rules: group
-            .changes
-            .iter()
+            .taken_rules()
             .map(|change| change.rule_id.clone())
             .collect(),
         reasons,

@@ -10,6 +10,7 @@
 //! | `undo` | the exact request that puts a rule back, or why there is none |
 //! | `plan` | of one group: the cut, what is held, what will be |
 //! | `waived` | what a change takes of traffic that was approved |
+//! | `narrow` | what comes in a rule's place, and what of it is taken away again |
 //! | `verify` | what became of it, from two readings; pure |
 //! | `guard` | of the whole run: limits, windows, lockout; plan in, plan or `Held` out |
 //!
@@ -18,6 +19,7 @@
 pub mod apply;
 pub mod digest;
 pub mod guard;
+pub mod narrow;
 pub mod plan;
 pub mod rollback;
 pub mod said;

@@ -1,6 +1,7 @@
 //! The plan of one group: which rules to revoke, which are held and why, what will be. Made while
 //! the group's reading is at hand; only the plan stays.
 
+use super::narrow::{Holds, Narrowed, Narrows, Substitution};
 use super::{undo, waived};
 use crate::exposure::set::PortSet;
 use crate::exposure::traffic::{Difference, difference, part_of};
@@ -9,14 +10,14 @@ use crate::exposure::{
 };
 use crate::model::{
     AccountId, ApiRequest, ChangeKind, Family, Finding, GroupId, GroupReading, Held, HoldReason,
-    Proposal, Protocol, RegionId, Traffic, Verdict,
+    Narrowing, Proposal, Protocol, RegionId, Rule, Traffic, Verdict,
 };
 use crate::policy::remediation::Remediation;
 use crate::policy::{Check, Policy, assess};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One rule to revoke.
+/// One rule to revoke, or to add.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedChange {
     /// What is done.
@@ -25,6 +26,9 @@ pub struct PlannedChange {
     pub rule_id: String,
     /// All its fields, under the service's own names.
     pub rule: BTreeMap<String, String>,
+    /// What part it has in a narrowing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrowing: Option<Narrowing>,
     /// The checks it is done for.
     pub checks: Vec<String>,
     /// All traffic that ends with it, private sources first.
@@ -58,6 +62,15 @@ pub struct GroupPlan {
     pub locks_out: Vec<String>,
 }
 
+impl GroupPlan {
+    /// The changes that take a rule away; the others put one in its place.
+    pub fn taken_rules(&self) -> impl Iterator<Item = &PlannedChange> {
+        self.changes
+            .iter()
+            .filter(|change| !matches!(change.narrowing, Some(Narrowing::InPlaceOf(_))))
+    }
+}
+
 /// The whole plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemediationPlan {
@@ -77,13 +90,14 @@ impl RemediationPlan {
                 .iter()
                 .map(|(check, verdict)| (check.clone(), verdict.as_str().to_owned()))
                 .collect();
-            for change in &group.changes {
+            for change in group.taken_rules() {
                 out.push(Proposal {
                     account: group.account.clone(),
                     region: group.region.clone(),
                     group_id: group.group_id.clone(),
                     group_name: group.group_name.clone(),
                     rule: change.rule.clone(),
+                    narrowing: change.narrowing.clone(),
                     ends: change.ends.clone(),
                     undo: change.undo.clone(),
                     predicted: predicted.clone(),
@@ -146,20 +160,27 @@ pub fn plan_group(
         .collect();
     let approved = waived::approved(policy, reading);
     let blamed = contributions(&group, &policy.internet, &exposed);
-    let mut holds: BTreeMap<usize, Vec<(HoldReason, String)>> = BTreeMap::new();
+    let mut holds = Holds::new();
     for (at, part) in blamed.iter().enumerate() {
         let why = hold_reasons(policy, remediation, reading, &group, part, history);
         if !why.is_empty() {
             holds.insert(at, why);
         }
     }
+    let narrows = Narrows::new(policy, remediation, reading, &group);
+    let narrowed = if remediation.narrow {
+        narrows.each(&blamed, &mut holds)
+    } else {
+        Narrowed::new()
+    };
     let free: Vec<usize> = (0..blamed.len())
         .filter(|at| !holds.contains_key(at))
         .collect();
     let id_of = |at: &usize| blamed.get(*at).map(|part| part.rule.rule.id().to_owned());
     let closes = |removed: &BTreeSet<usize>| {
         let ids: BTreeSet<String> = removed.iter().filter_map(id_of).collect();
-        let left = group.without(&ids);
+        let new = removed.iter().filter_map(|at| narrowed.get(at)).flatten();
+        let left = narrows.group_with(&ids, new);
         // What waivers cover is not exposed: the cut leaves alone what it need not take.
         targets.iter().all(|check| {
             let runs = check.exposed(&left, Certainty::Closing, &policy.internet);
@@ -187,39 +208,79 @@ pub fn plan_group(
             held: vec![hold(rules, vec![HoldReason::Protected], why)],
         };
     }
-    mark(findings, &targets, &blamed, &holds, chosen.as_deref());
-    let Some(chosen) = chosen else {
-        let in_the_way: BTreeMap<usize, Vec<(HoldReason, String)>> = holds
-            .iter()
-            .filter(|(at, _)| needed.contains(at))
-            .map(|(at, why)| (*at, why.clone()))
-            .collect();
-        let mut held = held_rules(&blamed, &in_the_way, &hold);
-        let rest: Vec<String> = free
-            .iter()
-            .filter(|at| needed.contains(at))
-            .filter_map(id_of)
-            .collect();
-        if !rest.is_empty() {
-            held.push(hold(
-                rest,
-                vec![HoldReason::StoodInTheWay],
-                "revoking these would not close the group while the others are held".to_owned(),
-            ));
+    let rules_of = |at: &usize| Some((id_of(at)?, narrowed.get(at).map_or(&[][..], Vec::as_slice)));
+    let substitution = chosen.as_ref().map(|chosen| {
+        let cut: Vec<(String, &[Rule])> = chosen.iter().filter_map(rules_of).collect();
+        if remediation.narrow {
+            narrows.substitution(&cut)
+        } else {
+            Ok(Substitution::default())
         }
-        return Planned { group: None, held };
+    });
+    let (chosen, new) = match (chosen, substitution) {
+        (Some(chosen), Some(Ok(new))) => (chosen, new),
+        (Some(chosen), Some(Err(why))) => {
+            for at in &chosen {
+                let detail = format!("the group cannot be narrowed: {why}");
+                holds.insert(*at, vec![(HoldReason::Narrow, detail)]);
+            }
+            mark(findings, &targets, &blamed, &holds, None);
+            let own = holds
+                .iter()
+                .filter(|(at, _)| chosen.contains(at))
+                .map(|(at, why)| (*at, why.clone()))
+                .collect();
+            return Planned {
+                group: None,
+                held: held_rules(&blamed, &own, &hold),
+            };
+        }
+        _ => {
+            mark(findings, &targets, &blamed, &holds, None);
+            let in_the_way: Holds = holds
+                .iter()
+                .filter(|(at, _)| needed.contains(at))
+                .map(|(at, why)| (*at, why.clone()))
+                .collect();
+            let mut held = held_rules(&blamed, &in_the_way, &hold);
+            let rest: Vec<String> = free
+                .iter()
+                .filter(|at| needed.contains(at))
+                .filter_map(id_of)
+                .collect();
+            if !rest.is_empty() {
+                held.push(hold(
+                    rest,
+                    vec![HoldReason::StoodInTheWay],
+                    "revoking these would not close the group while the others are held".to_owned(),
+                ));
+            }
+            return Planned { group: None, held };
+        }
     };
+    mark(findings, &targets, &blamed, &holds, Some(&chosen));
     let ids: BTreeSet<String> = chosen.iter().filter_map(id_of).collect();
-    let after = group.without(&ids);
+    let after = narrows.group_with(&ids, new.rules());
     let change = difference(&group, &after, Certainty::Closing);
-    let changes = chosen
+    let taken: Vec<PlannedChange> = chosen
         .iter()
-        .filter_map(|at| blamed.get(*at))
-        .filter_map(|part| {
-            let rule = part.rule;
-            planned_change(policy, reading, &group, &targets, rule, &change, &approved)
+        .filter_map(|at| Some((blamed.get(*at)?, narrowed.get(at))))
+        .filter_map(|(part, instead)| {
+            let mut taken = planned_change(
+                policy, reading, &group, &targets, part.rule, &change, &approved,
+            )?;
+            taken.narrowing = instead
+                .filter(|rules| !rules.is_empty())
+                .map(|rules| Narrowing::ReplacedBy(rules.iter().map(Rule::field_map).collect()));
+            Some(taken)
         })
         .collect();
+    let checks = taken
+        .iter()
+        .map(|taken| (taken.rule_id.clone(), taken.checks.clone()))
+        .collect();
+    let mut changes = new.changes(reading, &checks);
+    changes.extend(taken);
     Planned {
         group: Some(GroupPlan {
             account: reading.account.clone(),
@@ -228,7 +289,7 @@ pub fn plan_group(
             group_name: reading.group.name.clone(),
             reading_sha256: super::digest::digest(reading),
             changes,
-            predicted: predicted(policy, reading, &ids),
+            predicted: predicted(policy, reading, &ids, new.rules()),
             ends: waived::told(&change.closed, &approved),
             locks_out: locks_out(remediation, &targets, &group, &after),
         }),
@@ -239,7 +300,7 @@ pub fn plan_group(
 /// The rules that are held for themselves, by the same reasons together.
 fn held_rules(
     blamed: &[Contribution<'_, '_>],
-    holds: &BTreeMap<usize, Vec<(HoldReason, String)>>,
+    holds: &Holds,
     hold: &impl Fn(Vec<String>, Vec<HoldReason>, String) -> Held,
 ) -> Vec<Held> {
     let mut by_reasons: BTreeMap<Vec<HoldReason>, (Vec<String>, Vec<String>)> = BTreeMap::new();
@@ -266,7 +327,7 @@ fn mark(
     findings: &mut [Finding],
     targets: &[&Check],
     blamed: &[Contribution<'_, '_>],
-    holds: &BTreeMap<usize, Vec<(HoldReason, String)>>,
+    holds: &Holds,
     chosen: Option<&[usize]>,
 ) {
     for finding in findings {
@@ -455,6 +516,7 @@ fn planned_change(
         kind: ChangeKind::Revoke,
         rule_id: rule.rule.id().to_owned(),
         rule: rule.rule.field_map(),
+        narrowing: None,
         checks,
         ends: waived::told(&part_of(&change.closed, rule), approved),
         // A rule without an exact undo is held, so that this is never `None`.
@@ -463,13 +525,15 @@ fn planned_change(
     })
 }
 
-fn predicted(
+fn predicted<'r>(
     policy: &Policy,
     reading: &GroupReading,
     removed: &BTreeSet<String>,
+    added: impl Iterator<Item = &'r Rule>,
 ) -> BTreeMap<String, Verdict> {
     let mut after = reading.clone();
     after.rules.read.retain(|rule| !removed.contains(rule.id()));
+    after.rules.read.extend(added.cloned());
     let judged = assess(policy, &after);
     policy
         .checks

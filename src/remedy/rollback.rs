@@ -4,18 +4,8 @@
 use super::digest::digest;
 use super::plan::{GroupPlan, PlannedChange};
 use super::said::{lines, said, said_by};
-use crate::model::{ApiRequest, Change, ChangeKind, GroupReading, Outcome};
+use crate::model::{ApiRequest, Change, ChangeKind, GroupReading};
 use std::collections::BTreeMap;
-
-/// Whether a run's change took the rule away, or may have.
-pub fn took_away(change: &Change) -> bool {
-    change.kind == ChangeKind::Revoke
-        && change.attempted_at.is_some()
-        && match change.outcome {
-            Outcome::Verified | Outcome::Drifted | Outcome::Failed | Outcome::Unknown => true,
-            Outcome::AlreadyGone | Outcome::Refused => false,
-        }
-}
 
 /// What can be put back of one group.
 #[derive(Clone, Debug)]
@@ -55,6 +45,7 @@ pub fn plan(now: &GroupReading, changes: &[&Change], all: &[&Change], merge: boo
                 .cloned()
                 .unwrap_or_default(),
             rule: change.rule.clone(),
+            narrowing: None,
             checks: change.checks.clone(),
             ends: Vec::new(),
             undo: revoke_of(change),
@@ -98,6 +89,16 @@ fn moved(now: &GroupReading, all: &[&Change]) -> Vec<String> {
     }
     for change in all {
         let said = said_by(&change.rule);
+        // What came in a rule's place is ours: that it has gone is no difference either.
+        if change.stands_in_for().is_some() {
+            if let Some(at) = missing.iter().position(|other| *other == said) {
+                missing.remove(at);
+            }
+            continue;
+        }
+        if !change.took_away() {
+            continue;
+        }
         if let Some(at) = new.iter().position(|other| *other == said) {
             new.remove(at);
         }

@@ -159,21 +159,23 @@ fn lowered(group: &GroupReading, rule: &Rule, priority: u128) -> Result<(), Stri
             ));
         }
     }
-    // A Drop by group: its members' addresses are not known here.
-    let by_group = before.rules().iter().any(|other| {
-        other.policy == Some(Policy::Drop)
-            && !other.rule.source_group_id.is_unset()
-            && other.v4.is_empty()
-            && other.v6.is_empty()
-            && other
-                .priority
-                .is_some_and(|p| LAST_PRIORITY < p && p <= priority)
-    });
-    if by_group {
+    if stands_between(&before, LAST_PRIORITY, priority) {
         return Err(format!(
             "its Priority {priority} can come back only as {LAST_PRIORITY}, before a Drop by group \
              that stands between"
         ));
     }
     Ok(())
+}
+
+/// Whether a Drop by group would be passed by an Accept that moved from the later Priority to the
+/// earlier: its members' addresses are not known here.
+pub(super) fn stands_between(group: &GroupRules<'_>, earlier: u128, later: u128) -> bool {
+    group.rules().iter().any(|other| {
+        other.policy == Some(Policy::Drop)
+            && !other.rule.source_group_id.is_unset()
+            && other.v4.is_empty()
+            && other.v6.is_empty()
+            && other.priority.is_some_and(|p| earlier < p && p <= later)
+    })
 }

@@ -254,7 +254,7 @@ fn row(
     ]
 }
 
-const CHANGES: [&str; 21] = [
+const CHANGES: [&str; 22] = [
     "complete",
     "account",
     "region",
@@ -276,6 +276,7 @@ const CHANGES: [&str; 21] = [
     "before_sha256",
     "after_sha256",
     "undo",
+    "narrowing",
 ];
 
 fn changes(view: &View<'_>) -> Result<Artifact, RenderError> {
@@ -318,6 +319,7 @@ fn changes(view: &View<'_>) -> Result<Artifact, RenderError> {
             change.before_sha256.clone(),
             change.after_sha256.clone().unwrap_or_default(),
             super::undo::command(&change.undo),
+            super::narrowed::cell(change.narrowing.as_ref()),
         ]);
     }
     for held in &record.held {

@@ -9,6 +9,7 @@
 //! | `waivers` | waivers and ages in words |
 //! | `controls` | relaxations, clauses and their status, checks' titles |
 //! | `csv` | `findings.csv`, `changes.csv`, `controls.csv` |
+//! | `narrowed` | how a narrowed rule is told |
 //! | `xlsx` | `report.xlsx`; its styles and some sheets in `xlsx/` |
 //! | `html` | `report.html` |
 //! | `json` | `report.json` |
@@ -30,6 +31,7 @@ mod json;
 pub mod lang;
 pub mod letter;
 mod opened;
+pub mod narrowed;
 pub mod part;
 pub mod undo;
 pub mod view;

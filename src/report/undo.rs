@@ -1,7 +1,7 @@
 //! `undo.sh`: plain `aliyun` command lines that put everything back without us. At three at night
 //! the bastion may be what was cut.
 
-use crate::model::{ApiRequest, ChangeKind, Outcome, RunRecord};
+use crate::model::{ApiRequest, RunRecord, stand_ins};
 use std::fmt::Write as _;
 
 /// One request as a command line of the official CLI.
@@ -32,13 +32,11 @@ pub fn script(record: &RunRecord) -> Option<Vec<u8>> {
     let gone: Vec<_> = record
         .changes
         .iter()
-        .filter(|change| {
-            change.kind == ChangeKind::Revoke
-                && change.attempted_at.is_some()
-                && !matches!(change.outcome, Outcome::AlreadyGone | Outcome::Refused)
-        })
+        .filter(|change| change.took_away())
         .collect();
-    if gone.is_empty() {
+    // The old rules first: what stands in their place may go when they are back.
+    let instead = stand_ins(&record.changes);
+    if gone.is_empty() && instead.is_empty() {
         return None;
     }
     let mut out = String::from("#!/bin/sh\n");
@@ -52,18 +50,18 @@ pub fn script(record: &RunRecord) -> Option<Vec<u8>> {
          # moved on, verifies the result and keeps evidence. A rule that is there already is left as it is.\n\
          set -eu\n",
     );
-    for change in gone {
+    for change in gone.into_iter().chain(instead) {
         let _ = writeln!(
             out,
             "\n# {} {} {}, outcome {}",
             change.region,
             change.group_id,
-            change
-                .rule
-                .get("SecurityGroupRuleId")
-                .map_or("", String::as_str),
+            change.rule_id(),
             change.outcome.as_str()
         );
+        if let Some(old) = change.stands_in_for() {
+            let _ = writeln!(out, "# It came in the place of {}.", old.join(" "));
+        }
         let _ = writeln!(out, "{}", command(&change.undo));
     }
     Some(out.into_bytes())

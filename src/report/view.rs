@@ -472,9 +472,10 @@ impl<'r> View<'r> {
         ]);
         let key = format!(
             "change.{}.{}",
-            change.kind.as_str(),
+            super::narrowed::key(change),
             change.outcome.as_str()
         );
+        let (instead, old) = self.narrowing(change.narrowing.as_ref());
         let ports = first(["PortRange", "PortRangeListId", "", ""]);
         self.words.say(
             &key,
@@ -484,6 +485,8 @@ impl<'r> View<'r> {
                 ("protocol", &field("IpProtocol")),
                 ("ports", &ports),
                 ("priority", &field("Priority")),
+                ("instead", &instead),
+                ("old", &old),
                 (
                     "error",
                     &change.error.as_deref().map(visible).unwrap_or_default(),

@@ -11,7 +11,9 @@ mod waivers;
 use super::csv::{rule_text, traffic_text};
 use super::view::{View, percent, visible};
 use super::{RenderError, Renderer};
-use crate::model::{Artifact, FindingState, Outcome, RegionStatus, RunRecord, Severity, Verdict};
+use crate::model::{
+    Artifact, ChangeKind, FindingState, Outcome, RegionStatus, RunRecord, Severity, Verdict,
+};
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet, XlsxError};
 use styles::Styles;
 
@@ -658,11 +660,16 @@ fn changes(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
             .map(|(check, verdict)| format!("{check}: {verdict}"))
             .collect();
         let closed = traffic_text(&change.traffic_closed);
-        let after = if change.outcome == Outcome::Verified {
+        let gone = change.kind == ChangeKind::Revoke && change.outcome == Outcome::Verified;
+        let mut after = if gone {
             words.say("change.closed", &[("traffic", &closed)])
         } else {
             closed
         };
+        let instead = view.after(change.narrowing.as_ref());
+        if !instead.is_empty() {
+            after = format!("{instead}\n{after}");
+        }
         s.text(
             0,
             &words.get(&format!("outcome.{}", change.outcome.as_str())),
@@ -745,6 +752,7 @@ fn plan(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), X
         ("label.group_name", 26.0),
         ("label.rule", 26.0),
         ("label.rule_before", 46.0),
+        ("label.rule_after", 40.0),
         ("label.ends", 60.0),
         ("label.verdict_then", 24.0),
         ("label.undo", 70.0),
@@ -752,6 +760,7 @@ fn plan(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), X
     let mut s = table(view, styles, sheet, "Plan", &columns)?;
     for planned in view.record.planned.iter().take(MOST_ROWS) {
         let before = rule_text(&planned.rule);
+        let after = view.after(planned.narrowing.as_ref());
         let ends = traffic_text(&planned.ends);
         let undo = super::undo::command(&planned.undo);
         let then: Vec<String> = planned
@@ -766,6 +775,7 @@ fn plan(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), X
             &planned.group_name,
             id.map_or("", String::as_str),
             &before,
+            &after,
             &ends,
             &then.join("\n"),
             &undo,
@@ -774,12 +784,13 @@ fn plan(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), X
         }
         let tall = lines(&undo, 72)
             .max(lines(&ends, 60))
+            .max(lines(&after, 40))
             .max(lines(&before, 48));
         s.sheet
             .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
         s.next();
     }
-    filter(&mut s, view, columns.len(), 6)
+    filter(&mut s, view, columns.len(), 7)
 }
 
 fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {

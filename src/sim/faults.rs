@@ -24,6 +24,7 @@
 //! | `stale:N`, `stale:MSms` | the group as it was before its last change, for N readings or so long after the change |
 //! | `revoke-nothing` | a revocation answers success and removes nothing |
 //! | `revoke-partial` | removes the first half of the rules, then answers InternalError |
+//! | `authorize-partial` | adds the first half of the rules, then answers InternalError |
 //! | `re-add` | right after a revocation someone adds the same rules again, under new ids |
 //! | `short-page[:N]` | the last N (1) rules of a reading are left out; RuleCount stays |
 //! | `permissions-missing`, `permissions-null` | a reading without its rules |
@@ -76,6 +77,8 @@ pub enum Kind {
     RevokeNothing,
     /// Half of the effect, then an error.
     RevokePartial,
+    /// Half of the rules are added, then an error.
+    AuthorizePartial,
     /// The effect is undone at once, under new ids.
     ReAdd,
     /// So many rules are missing from the reading.
@@ -296,6 +299,7 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
         "truncate" => Kind::Truncate,
         "revoke-nothing" => Kind::RevokeNothing,
         "revoke-partial" => Kind::RevokePartial,
+        "authorize-partial" => Kind::AuthorizePartial,
         "re-add" => Kind::ReAdd,
         "short-page" => Kind::ShortPage(1),
         "permissions-missing" => Kind::PermissionsMissing,
@@ -309,7 +313,7 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
         "prefix-list-unreadable" => Kind::PrefixListUnreadable,
         _ => {
             return Err(format!(
-                "`{name}` is not a kind; there are an error code, after:CODE, delay:MS, hang, drop-before, drop-after, http-502, throttle, truncate, stale:N, stale:MSms, revoke-nothing, revoke-partial, re-add, short-page, permissions-missing, permissions-null, repeat-token, group-twice, group-twice-differing, unlisted, vanish, rule-twice, prefix-list-unreadable"
+                "`{name}` is not a kind; there are an error code, after:CODE, delay:MS, hang, drop-before, drop-after, http-502, throttle, truncate, stale:N, stale:MSms, revoke-nothing, revoke-partial, authorize-partial, re-add, short-page, permissions-missing, permissions-null, repeat-token, group-twice, group-twice-differing, unlisted, vanish, rule-twice, prefix-list-unreadable"
             ));
         }
     };

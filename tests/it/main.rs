@@ -16,6 +16,7 @@ mod explain;
 mod idle;
 mod kit;
 mod mail;
+mod narrow;
 mod next_fire;
 mod oracle;
 mod packs;

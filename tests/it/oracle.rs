@@ -3,6 +3,7 @@
 //! address of each stretch and one port of each stretch that any border can tell apart.
 
 mod together;
+mod narrow;
 
 use crate::kit::rules::{check, judge, reading};
 use proptest::prelude::*;

@@ -292,6 +292,19 @@ pub(super) fn authorize(call: &Call<'_>, state: &mut State) -> Result<String, Fa
             ));
         }
     }
+    if call
+        .strike(state, |k| *k == Kind::AuthorizePartial)
+        .is_some()
+    {
+        let added = rules.len() - group.permissions.len();
+        rules.truncate(group.permissions.len() + added / 2);
+        store(call, state, &group, rules);
+        return Err(Failure::new(
+            500,
+            "InternalError",
+            "The request processing has failed due to some unknown error.",
+        ));
+    }
     store(call, state, &group, rules);
     done(call, state)
 }

@@ -1,0 +1,106 @@
+//! How a narrowed rule is told: what came in its place, or whose place it took.
+
+use super::view::{View, visible};
+use crate::model::{Change, Narrowing, Proposal};
+use std::collections::BTreeMap;
+
+/// Rules named in one sentence at most.
+const MOST: usize = 12;
+
+impl View<'_> {
+    /// A rule in a few words, of its fields.
+    pub fn rule_words(&self, rule: &BTreeMap<String, String>) -> String {
+        let first = |names: &[&str]| {
+            names
+                .iter()
+                .filter_map(|name| rule.get(*name))
+                .find(|value| !value.is_empty())
+                .map(|value| visible(value))
+                .unwrap_or_default()
+        };
+        self.words.say(
+            "change.rule_item",
+            &[
+                ("protocol", &first(&["IpProtocol"])),
+                ("ports", &first(&["PortRange", "PortRangeListId"])),
+                (
+                    "source",
+                    &first(&[
+                        "SourceCidrIp",
+                        "Ipv6SourceCidrIp",
+                        "SourcePrefixListId",
+                        "SourceGroupId",
+                    ]),
+                ),
+            ],
+        )
+    }
+
+    /// The rules that came in a rule's place, and the ids of those whose place one took.
+    pub fn narrowing(&self, narrowing: Option<&Narrowing>) -> (String, String) {
+        match narrowing {
+            None => (String::new(), String::new()),
+            Some(Narrowing::ReplacedBy(rules)) => {
+                let words = rules.iter().map(|rule| self.rule_words(rule)).collect();
+                (self.few(words), String::new())
+            }
+            Some(Narrowing::InPlaceOf(ids) | Narrowing::TakenBack(ids)) => {
+                let ids = ids.iter().map(|id| visible(id)).collect();
+                (String::new(), self.few(ids))
+            }
+        }
+    }
+
+    fn few(&self, mut parts: Vec<String>) -> String {
+        let more = parts.len().saturating_sub(MOST);
+        parts.truncate(MOST);
+        if more > 0 {
+            parts.push(self.words.say("count.more", &[("n", &more.to_string())]));
+        }
+        parts.join(&self.words.get("count.list"))
+    }
+
+    /// What stands where the rule stood, of a change or of a plan; empty where nothing does.
+    pub fn after(&self, narrowing: Option<&Narrowing>) -> String {
+        let (rules, old) = self.narrowing(narrowing);
+        match narrowing {
+            None | Some(Narrowing::TakenBack(_)) => String::new(),
+            Some(Narrowing::ReplacedBy(_)) => {
+                self.words.say("change.replaced_by", &[("rules", &rules)])
+            }
+            Some(Narrowing::InPlaceOf(_)) => {
+                self.words.say("change.in_place_of", &[("rules", &old)])
+            }
+        }
+    }
+}
+
+/// The sentences that a change is told by: `change.KEY.OUTCOME`.
+pub(super) fn key(change: &Change) -> &'static str {
+    match &change.narrowing {
+        Some(Narrowing::ReplacedBy(_)) => "narrow",
+        Some(Narrowing::InPlaceOf(_)) => "add",
+        Some(Narrowing::TakenBack(_)) => "take_back",
+        None => change.kind.as_str(),
+    }
+}
+
+/// In a cell of `changes.csv`, in English as all of that file.
+pub(super) fn cell(narrowing: Option<&Narrowing>) -> String {
+    match narrowing {
+        None => String::new(),
+        Some(Narrowing::ReplacedBy(rules)) => {
+            let rules: Vec<String> = rules.iter().map(super::csv::rule_text).collect();
+            format!("replaced by {}", rules.join("; "))
+        }
+        Some(Narrowing::InPlaceOf(ids)) => format!("in place of {}", ids.join(" ")),
+        Some(Narrowing::TakenBack(ids)) => {
+            format!("taken back, had been in place of {}", ids.join(" "))
+        }
+    }
+}
+
+/// Whether a plan narrows anything.
+pub fn narrows(planned: &[Proposal]) -> bool {
+    planned.iter().any(|planned| planned.narrowing.is_some())
+}
