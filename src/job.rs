@@ -1,6 +1,7 @@
 //! One whole job, top to bottom; the only file that knows the order. `scan`, `run` and `demo` call
 //! the same [`run`]; the parts that change and that deliver are in `job/`.
 
+mod accounts;
 mod attached;
 mod attribution;
 mod change;
@@ -12,7 +13,7 @@ pub use change::{Restore, apply_plan, rollback};
 pub use delivery::{heartbeat, not_started, resend, send_waiting};
 
 use crate::cloud::{CallFailure, Client};
-use crate::config::schedule::{Schedule, ScopeConfig};
+use crate::config::schedule::{Accounts, Schedule, ScopeConfig};
 use crate::config::waivers::{WaiverFile, Waiving};
 use crate::deliver::{MailSettings, Receipt};
 use crate::evidence::chain::Remembered;
@@ -20,7 +21,8 @@ use crate::evidence::format::{self, Changes, Findings, Manifest, PolicyText, Pre
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
 use crate::exposure::Internet;
 use crate::model::{
-    Artifact, Change, Confirmation, Coverage, Held, HoldReason, Identity, RegionCoverage,
+    AccountId, Artifact, Change, Confirmation, Coverage, Held, HoldReason, Identity, RegionCoverage,
+    RegionId,
     RegionStatus, RunHeader, RunId, RunRecord, Scope, Times, Totals,
 };
 use crate::policy::controls::Tally;
@@ -163,6 +165,8 @@ struct Begun {
     run: RunId,
     started: DateTime<Utc>,
     identity: Identity,
+    /// Who we are in other accounts.
+    entered: Vec<Identity>,
     before: Before,
     draft: Draft,
     spool: Spool,
@@ -225,7 +229,8 @@ async fn whole(
     let mut reading = Reading::new(tools, schedule, &policy, begun)?;
     reading.everything(tools, schedule).await?;
     let read_at = (tools.now)();
-    let reading = reading.done();
+    let (reading, entered) = reading.done();
+    begun.entered = entered;
     let plan = guard::guard(
         reading.plan,
         &schedule.remediation,
@@ -304,6 +309,7 @@ async fn whole(
         mode: schedule.remediation.mode.as_str().to_owned(),
         identity: begun.identity.clone(),
         credentials: tools.client.keys().source(),
+        accounts: begun.entered.clone(),
         scope: scope_of(&schedule.scope),
         times: Times {
             started: utc(begun.started),
@@ -414,6 +420,7 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
         run,
         started,
         identity,
+        entered: Vec::new(),
         before,
         draft,
         spool,
@@ -450,9 +457,16 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
             break;
         };
         let of_unread = |f: &crate::model::Finding| {
-            unread.contains(&(f.account.clone(), f.region.clone()))
+            // `*`: of that account, or of all, nothing was read.
+            let is_unread = |account: &str, region: &str| {
+                unread.contains(&(AccountId::from(account), RegionId::from(region)))
+            };
+            (is_unread(f.account.as_str(), f.region.as_str())
+                || is_unread(f.account.as_str(), "*")
+                || is_unread("*", "*"))
                 && !findings.iter().any(|known| {
-                    known.region == f.region
+                    known.account == f.account
+                        && known.region == f.region
                         && known.subject() == f.subject()
                         && known.check == f.check
                 })
@@ -726,7 +740,11 @@ fn scope_of(scope: &ScopeConfig) -> Scope {
         groups.push("all".to_owned());
     }
     Scope {
-        accounts: vec!["self".to_owned()],
+        accounts: match &scope.accounts {
+            Accounts::Own => vec!["self".to_owned()],
+            Accounts::Directory => vec!["resource-directory".to_owned()],
+            Accounts::Listed(accounts) => accounts.iter().map(ToString::to_string).collect(),
+        },
         regions: all(&scope.regions),
         exclude_regions: scope.exclude_regions.clone(),
         groups,

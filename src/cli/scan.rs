@@ -5,9 +5,9 @@ use super::{Global, setup, show, signals};
 use crate::config::Problems;
 use crate::config::packs::{self, NoPack, Pack};
 use crate::config::program::is_region;
-use crate::config::schedule::{FORMATS, Schedule, is_group, severity};
+use crate::config::schedule::{Accounts, FORMATS, Schedule, is_account, is_group, severity};
 use crate::job::{self, Job};
-use crate::model::Severity;
+use crate::model::{AccountId, Severity};
 use crate::policy::Check;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
 pub(super) struct Scan {
+    /// This account and not that of the keys; repeatable. The role of [accounts] is assumed there
+    #[arg(long = "account", value_name = "A")]
+    accounts: Vec<String>,
     /// Only this region; repeatable [default: all]
     #[arg(long = "region", value_name = "R")]
     regions: Vec<String>,
@@ -66,6 +69,24 @@ impl Scan {
             |f| FORMATS.contains(&f),
             "csv, xlsx, html or json",
         )?;
+        refuse(
+            "--account",
+            &self.accounts,
+            is_account,
+            "an account id of 16 digits",
+        )?;
+        if self.accounts.len() > 1 && !self.groups.is_empty() {
+            return Err(Failure::usage(
+                "--group belongs to one account: name one --account with it",
+            ));
+        }
+        if !self.accounts.is_empty() {
+            let mut accounts: Vec<AccountId> =
+                self.accounts.into_iter().map(AccountId::new).collect();
+            accounts.sort();
+            accounts.dedup();
+            schedule.scope.accounts = Accounts::Listed(accounts);
+        }
         if !self.regions.is_empty() {
             schedule.scope.regions = Some(self.regions);
         }
@@ -78,6 +99,9 @@ impl Scan {
         }
         schedule.formats = self.format;
         let program = setup::program(global)?;
+        if schedule.scope.accounts.needs_role() && program.role.is_none() {
+            return Err(Failure::usage(setup::NO_ROLE));
+        }
         let tools = setup::tools(global, &program, false).await?;
         let job = Job {
             command: "scan".to_owned(),

@@ -3,7 +3,7 @@
 use super::Global;
 use super::exit::{Exit, Failure};
 use crate::cloud::credentials::{self, Environment, Found};
-use crate::cloud::{Client, Settings, sign};
+use crate::cloud::{AccountRole, Client, Settings, sign};
 use crate::config::program::{self, Network, Program, Relay, Signature, Site};
 use crate::config::{Problem, Problems, Schedule, waivers};
 use crate::deliver::{MailSettings, webhook};
@@ -19,6 +19,9 @@ use std::sync::Arc;
 
 /// The program's file where there is one.
 const FILE: &str = "sgwarden.toml";
+
+/// A scope of several accounts without a way into them.
+pub(super) const NO_ROLE: &str = "[scope] accounts names other accounts, but sgwarden.toml has no [accounts] role to assume there";
 
 /// The environment, once.
 pub(super) fn environment() -> Environment {
@@ -64,6 +67,12 @@ pub(super) fn schedule(
 ) -> Result<Schedule, Vec<Problem>> {
     let mut problems = Vec::new();
     let schedule = read_schedule(file, base, &mut problems);
+    if let (Some(schedule), Some(program)) = (&schedule, program)
+        && schedule.scope.accounts.needs_role()
+        && program.role.is_none()
+    {
+        problems.push(whole(file, NO_ROLE));
+    }
     if let (Some(schedule), Some(program)) = (&schedule, program)
         && !schedule.mails.is_empty()
         && program.mail.is_none()
@@ -341,6 +350,10 @@ pub(super) fn settings(program: &Program) -> Settings {
             Network::Vpc => settings::Network::Vpc,
         },
         home_region: program.home_region.clone(),
+        role: program.role.clone().map(|name| AccountRole {
+            name,
+            external_id: program.external_id.clone(),
+        }),
         signature: match program.signature {
             Signature::V3 => sign::Version::V3,
             Signature::V1 => sign::Version::V1,

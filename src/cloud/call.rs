@@ -2,6 +2,7 @@
 //!
 //! `docs/calls.md` tells the rules; the decisions are in `retry.rs`, the waits between calls in `pacing.rs`.
 
+use super::accounts::Sessions;
 use super::answer;
 use super::course::{Course, Trouble};
 use super::credentials::{Credentials, Keyring};
@@ -17,8 +18,8 @@ use crate::model::{AccountId, Identity, RawAnswer, actions};
 use bytes::Bytes;
 use chrono::Utc;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
@@ -87,7 +88,8 @@ pub struct Client {
     pub(super) settings: Settings,
     /// `http://127.0.0.1:8080`, without a slash at its end.
     base: Option<String>,
-    keys: Keyring,
+    pub(super) keys: Arc<Keyring>,
+    pub(super) sessions: Sessions,
     in_flight: Semaphore,
     pub(super) pacing: Pacing,
     requests: Mutex<BTreeMap<(String, String), u64>>,
@@ -107,7 +109,8 @@ impl Client {
         Ok(Self {
             http: send::http_client(&settings.limits).map_err(ClientError::Http)?,
             base,
-            keys: keys.into(),
+            keys: Arc::new(keys.into()),
+            sessions: Sessions::default(),
             in_flight: Semaphore::new(settings.max_in_flight.clamp(1, 10_000)),
             pacing: Pacing::default(),
             requests: Mutex::default(),
@@ -117,7 +120,7 @@ impl Client {
         })
     }
 
-    /// The keys it signs with.
+    /// Its own keys, with which it signs for its own account.
     pub fn keys(&self) -> &Keyring {
         &self.keys
     }
@@ -146,6 +149,7 @@ impl Client {
         };
         let decode = |body: &Bytes| wire::identity(body);
         let mut answer = self.call(&request, decode).await?;
+        self.is_home(&answer.value.account);
         for raw in &mut answer.raws {
             raw.account = answer.value.account.clone();
         }
@@ -171,6 +175,7 @@ impl Client {
         request: &Request,
         decode: impl Fn(&Bytes) -> Result<T, wire::BadAnswer>,
     ) -> Result<Answer<T>, Box<CallFailure>> {
+        let keyring = self.keyring(request).await?;
         let mut course = Course::new(self, request);
         let mut keys: Option<Credentials> = None;
         loop {
@@ -184,7 +189,7 @@ impl Client {
             }
             let used = match keys.take() {
                 Some(keys) => keys,
-                None => match self.keys.current().await {
+                None => match keyring.current().await {
                     Ok(keys) => keys,
                     Err(why) => return Err(course.fail(Trouble::no_keys(why.to_string()))),
                 },
@@ -238,7 +243,7 @@ impl Client {
             if trouble.is_of_session() && !course.renewed {
                 // The gateway refuses such keys before anything is done: a change too is sent again.
                 course.renewed = true;
-                keys = self.keys.instead_of(&used).await;
+                keys = keyring.instead_of(&used).await;
                 if keys.is_some() {
                     continue;
                 }

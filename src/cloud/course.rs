@@ -72,6 +72,15 @@ impl Trouble {
         }
     }
 
+    /// A listing that would never end.
+    pub(super) fn paging(message: String) -> Self {
+        Self {
+            reaction: Reaction::Fatal(Kind::BadAnswer),
+            code: "paging-loop".to_owned(),
+            ..Self::local(message)
+        }
+    }
+
     /// The session's token is refused: others may be had.
     pub(super) fn is_of_session(&self) -> bool {
         self.reaction == Reaction::Fatal(Kind::Credentials)

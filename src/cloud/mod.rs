@@ -3,6 +3,7 @@
 //!
 //! What is retried, how long and how fast is told in `docs/calls.md`.
 
+pub mod accounts;
 mod answer;
 pub mod call;
 pub mod collect;
@@ -21,6 +22,7 @@ mod stop;
 mod trail;
 pub mod wire;
 
+pub use accounts::AccountRole;
 pub use call::{Answer, Client, Effect};
 pub use collect::{Unread, collect, read_group};
 pub use endpoint::Service;

@@ -1,5 +1,6 @@
 //! What a client is told once.
 
+use super::accounts::AccountRole;
 use super::sign::Version;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub network: Network,
     /// The region of calls that are not regional.
     pub home_region: String,
+    /// The role that is assumed in every account but that of the keys.
+    pub role: Option<AccountRole>,
     /// How to sign.
     pub signature: Version,
     /// Requests under way at once, at least 1.
@@ -49,6 +52,7 @@ impl Default for Settings {
             site: Site::default(),
             network: Network::default(),
             home_region: "cn-hangzhou".to_owned(),
+            role: None,
             signature: Version::default(),
             max_in_flight: 64,
             limits: Limits::default(),

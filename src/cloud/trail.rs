@@ -56,6 +56,11 @@ pub struct Trail<'c> {
 }
 
 impl<'c> Trail<'c> {
+    /// Whose history it asks.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
     /// With a fresh budget.
     pub fn new(client: &'c Arc<Client>, account: AccountId, stop: Stop) -> Self {
         Self {

@@ -55,6 +55,10 @@ pub struct Program {
     pub base: PathBuf,
     /// A profile of the aliyun CLI.
     pub profile: Option<String>,
+    /// `[accounts] role`: assumed in every account but one's own.
+    pub role: Option<String>,
+    /// `[accounts] external_id`
+    pub external_id: Option<String>,
     /// Every service there.
     pub endpoint: Option<String>,
     /// Site.
@@ -85,6 +89,8 @@ impl Program {
         Self {
             base: base.to_owned(),
             profile: None,
+            role: None,
+            external_id: None,
             endpoint: None,
             site: Site::default(),
             network: Network::default(),
@@ -116,7 +122,10 @@ impl Program {
             read_cloud(&table, &mut out);
             table.finish();
         }
-        top.not_built(&["accounts"]);
+        if let Some(table) = top.table("accounts") {
+            read_accounts(&table, &mut out);
+            table.finish();
+        }
         if let Some(table) = top.table("storage") {
             for (key, slot) in [("url", &mut out.store), ("state", &mut out.state)] {
                 if let Some(text) = table.text(key) {
@@ -152,6 +161,33 @@ impl Program {
             Err(source.into_problems())
         }
     }
+}
+
+fn read_accounts(table: &Table<'_, '_>, out: &mut Program) {
+    match table.text("role") {
+        Some(text) if is_role(&text.value) => out.role = Some(text.value),
+        Some(text) => table.problem(
+            &text,
+            "must be a role's name such as SgwardenAudit, the same in each account: letters, digits, - and \
+             _, at most 64",
+        ),
+        None => table.missing("role", "the role to assume in every other account"),
+    }
+    if let Some(text) = table.text("external_id") {
+        if (2..=1224).contains(&text.value.len()) {
+            out.external_id = Some(text.value);
+        } else {
+            table.problem(&text, "must have 2 to 1224 characters");
+        }
+    }
+}
+
+fn is_role(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.')
 }
 
 fn read_cloud(table: &Table<'_, '_>, out: &mut Program) {

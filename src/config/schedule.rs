@@ -14,9 +14,35 @@ use crate::policy::{Check, MinPublic};
 use chrono_tz::Tz;
 use std::path::{Path, PathBuf};
 
+/// Whose groups are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Accounts {
+    /// Those of the account that the keys are of.
+    #[default]
+    Own,
+    /// Those of every account of the resource directory.
+    Directory,
+    /// Those of these accounts.
+    Listed(Vec<AccountId>),
+}
+
+impl Accounts {
+    /// Whether a role must be assumed for certain; of a single account that is listed only the service
+    /// knows.
+    pub fn needs_role(&self) -> bool {
+        match self {
+            Self::Own => false,
+            Self::Directory => true,
+            Self::Listed(accounts) => accounts.len() > 1,
+        }
+    }
+}
+
 /// What is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeConfig {
+    /// Whose.
+    pub accounts: Accounts,
     /// `None`: all.
     pub regions: Option<Vec<String>>,
     /// Left out.
@@ -322,18 +348,31 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
         (text.value != word).then_some(text)
     };
     if let Some(text) = only("accounts", "self") {
-        table.problem(
-            &text,
-            if text.value == "resource-directory" {
-                "\"resource-directory\" is not built yet in this version; only \"self\" is"
-                    .to_owned()
-            } else {
-                format!("\"{}\" must be \"self\"", text.value)
-            },
-        );
+        if text.value == "resource-directory" {
+            scope.accounts = Accounts::Directory;
+        } else {
+            table.problem(
+                &text,
+                format!(
+                    "\"{}\" must be \"self\", \"resource-directory\" or a list of account ids",
+                    text.value
+                ),
+            );
+        }
     }
-    if !table.is_text("accounts") && table.texts("accounts").is_some() {
-        table.not_built(&["accounts"]);
+    if !table.is_text("accounts")
+        && let Some(listed) = each(table, "accounts", is_account, "account id of 16 digits")
+    {
+        if listed.is_empty() {
+            table.missing(
+                "accounts",
+                "an empty list reads nothing; leave the key out for one's own",
+            );
+        }
+        let mut accounts: Vec<AccountId> = listed.into_iter().map(AccountId::new).collect();
+        accounts.sort();
+        accounts.dedup();
+        scope.accounts = Accounts::Listed(accounts);
     }
     if let Some(text) = only("regions", "all") {
         table.problem(
@@ -729,7 +768,7 @@ fn read_route(table: &Table<'_, '_>) -> Route {
 }
 
 /// Whether a text could be an account's id.
-fn is_account(text: &str) -> bool {
+pub fn is_account(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit())
 }
 

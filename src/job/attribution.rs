@@ -29,6 +29,7 @@ const CREATE: &str = "CreateSecurityGroup";
 /// A group with something exposed, kept until its openers are looked up.
 #[derive(Clone, Debug)]
 pub(super) struct Exposed {
+    account: AccountId,
     region: RegionId,
     group_id: GroupId,
     created: Option<DateTime<Utc>>,
@@ -67,6 +68,7 @@ impl Exposed {
             .cloned()
             .collect();
         Some(Self {
+            account: group.account.clone(),
             region: group.region.clone(),
             group_id: group.id(),
             created: time_of(&group.group.created),
@@ -76,8 +78,8 @@ impl Exposed {
         })
     }
 
-    pub(super) fn is(&self, region: &RegionId, group: &GroupId) -> bool {
-        self.region == *region && self.group_id == *group
+    pub(super) fn is(&self, account: &AccountId, region: &RegionId, group: &GroupId) -> bool {
+        self.account == *account && self.region == *region && self.group_id == *group
     }
 }
 
@@ -154,16 +156,18 @@ fn not_asked(reason: UnknownReason) -> Heard {
 /// Says of each rule of an exposed finding who opened it.
 pub(super) async fn openers(
     trail: &mut Trail<'_>,
-    groups: &[Exposed],
+    groups: &[&Exposed],
     findings: &mut [Finding],
     now: DateTime<Utc>,
 ) {
+    let account = trail.account().clone();
     let regions: BTreeSet<&RegionId> = groups.iter().map(|group| &group.region).collect();
     let mut found: BTreeMap<(RegionId, GroupId, String), OpenedBy> = BTreeMap::new();
     for region in regions {
         for egress in [false, true] {
             let subjects: Vec<(&Exposed, &Rule)> = groups
                 .iter()
+                .copied()
                 .filter(|group| group.region == *region)
                 .flat_map(|group| group.rules.iter().map(move |rule| (group, rule)))
                 .filter(|(group, rule)| group.blamed.contains(rule.id()))
@@ -186,7 +190,7 @@ pub(super) async fn openers(
     }
     for finding in findings
         .iter_mut()
-        .filter(|finding| finding.verdict == Verdict::Exposed)
+        .filter(|finding| finding.verdict == Verdict::Exposed && finding.account == account)
     {
         for rule in &mut finding.rules {
             let group = rule.group_id.as_ref().unwrap_or(&finding.group_id);
@@ -460,13 +464,30 @@ pub(super) async fn attribute(
     let offset = TimeDelta::try_seconds(offset).unwrap_or_default();
     let now = (tools.now)() - offset;
     let mut calls = begun.before.unconfirmed.clone();
-    let account = begun.identity.account.clone();
-    calls.retain(|call| call.account == account);
-    let mut trail = Trail::new(&tools.client, account, tools.stop.clone());
-    confirm(&mut trail, &mut calls, now, offset).await;
-    openers(&mut trail, groups, findings, now).await;
-    for answer in trail.take_answers() {
-        begun.after.answers(std::slice::from_ref(&answer))?;
+    // Each account has a history of its own, and is asked with its own keys.
+    calls.retain(|call| tools.client.reaches(&call.account));
+    let accounts: BTreeSet<AccountId> = (groups.iter().map(|group| &group.account))
+        .chain(calls.iter().map(|call| &call.account))
+        .chain(findings.iter().map(|finding| &finding.account))
+        .cloned()
+        .collect();
+    let mut confirmed = Vec::new();
+    for account in accounts {
+        let (mut mine, others) = calls
+            .into_iter()
+            .partition(|call: &Confirmation| call.account == account);
+        calls = others;
+        let of_account: Vec<&Exposed> = groups
+            .iter()
+            .filter(|group| group.account == account)
+            .collect();
+        let mut trail = Trail::new(&tools.client, account, tools.stop.clone());
+        confirm(&mut trail, &mut mine, now, offset).await;
+        openers(&mut trail, &of_account, findings, now).await;
+        for answer in trail.take_answers() {
+            begun.after.answers(std::slice::from_ref(&answer))?;
+        }
+        confirmed.append(&mut mine);
     }
-    Ok(calls)
+    Ok(confirmed)
 }

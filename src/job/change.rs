@@ -3,14 +3,16 @@
 
 mod narrow;
 
+use super::accounts::{self, Where, note_identities, place};
 use super::{Begun, Error, Job, Progress, RunOutcome, Tools, begin, finish, policy_of, tool, utc};
 use crate::cloud::call::{Effect, Request};
 use crate::cloud::{Service, read_group};
 use crate::evidence::Spool;
 use crate::evidence::store::read_record;
 use crate::model::{
-    Approval, CallError, Change, ChangeKind, Coverage, GroupId, GroupReading, Held, HoldReason,
-    Outcome, RegionCoverage, RegionStatus, RunHeader, RunRecord, Scope, Times, Totals, stand_ins,
+    AccountId, Approval, CallError, Change, ChangeKind, Coverage, GroupId, GroupReading, Held,
+    HoldReason, Outcome, RegionCoverage, RegionId, RegionStatus, RunHeader, RunRecord, Scope,
+    Times, Totals, stand_ins,
 };
 use crate::policy::Policy;
 use crate::policy::remediation::Remediation;
@@ -229,7 +231,7 @@ pub(super) async fn settle_orphans(
         let mut changes: Vec<(u64, Change)> = changes;
         for (_, change) in &mut changes {
             change.intent_of = Some(run.as_str().to_owned());
-            if change.account != begun.identity.account && change.outcome == Outcome::Unknown {
+            if !tools.client.reaches(&change.account) && change.outcome == Outcome::Unknown {
                 // Its group cannot be read with these keys: it stays open for a run that can.
                 change.error = Some(format!(
                     "the run ended before it knew; only a run of account {} can settle it",
@@ -237,25 +239,25 @@ pub(super) async fn settle_orphans(
                 ));
             }
         }
-        let groups: BTreeSet<(crate::model::RegionId, GroupId)> = changes
+        let groups: BTreeSet<Where> = changes
             .iter()
-            .filter(|(_, change)| is_open(change, begun))
-            .map(|(_, change)| (change.region.clone(), change.group_id.clone()))
+            .filter(|(_, change)| is_open(change, tools))
+            .map(|(_, change)| place(change))
             .collect();
-        for (region, group) in groups {
-            let of_group = |change: &Change| change.region == region && change.group_id == group;
+        for group in groups {
+            let of_group = |change: &Change| place(change) == group;
             // Intents of one step were written together, the first with the group as it was. Its outcomes
             // may be written in part: the difference is that of all of them.
             let last_open = changes
                 .iter()
-                .filter(|(_, change)| of_group(change) && is_open(change, begun))
+                .filter(|(_, change)| of_group(change) && is_open(change, tools))
                 .map(|(number, _)| *number)
                 .max()
                 .unwrap_or_default();
-            let step = before
-                .range(..=last_open)
-                .rev()
-                .find(|(_, reading)| reading.region == region && reading.id() == group);
+            let step = before.range(..=last_open).rev().find(|(_, reading)| {
+                let (account, region, id) = (&reading.account, &reading.region, reading.id());
+                (account.clone(), region.clone(), id) == group
+            });
             let from = step.map_or(0, |(number, _)| *number);
             let mut those: Vec<(u64, &mut Change)> = changes
                 .iter_mut()
@@ -264,7 +266,7 @@ pub(super) async fn settle_orphans(
                 .collect();
             let open: BTreeSet<u64> = those
                 .iter()
-                .filter(|(_, change)| is_open(change, begun))
+                .filter(|(_, change)| is_open(change, tools))
                 .map(|(number, _)| *number)
                 .collect();
             let mut all: Vec<&mut Change> =
@@ -282,8 +284,7 @@ pub(super) async fn settle_orphans(
             }
         }
         for (_, change) in changes {
-            let ours = change.account == begun.identity.account;
-            if ours && change.outcome == Outcome::Verified && change.took_away() {
+            if change.outcome == Outcome::Verified && change.took_away() {
                 // Written again where the killed run had written it: a run counts once.
                 let revoked = note(&change, run.as_str(), Done::Revoked, (tools.now)());
                 tools.state.note_rules(&[revoked])?;
@@ -294,8 +295,8 @@ pub(super) async fn settle_orphans(
     Ok(out)
 }
 
-fn is_open(change: &Change, begun: &Begun) -> bool {
-    change.outcome == Outcome::Unknown && change.account == begun.identity.account
+fn is_open(change: &Change, tools: &Tools) -> bool {
+    change.outcome == Outcome::Unknown && tools.client.reaches(&change.account)
 }
 
 /// Settles the open intents of one group: two equal readings, a second apart, say whether they were
@@ -445,9 +446,7 @@ pub(super) fn close_journals(
             }
             Some(of) => {
                 journals.insert(of.clone());
-                if change.outcome == Outcome::Unknown
-                    || change.account != record.header.identity.account
-                {
+                if change.outcome == Outcome::Unknown {
                     open.insert(of.clone());
                 }
             }
@@ -466,7 +465,7 @@ struct Deed {
     plan: RemediationPlan,
     changes: Vec<Change>,
     held: Vec<Held>,
-    errors: BTreeMap<crate::model::RegionId, CallError>,
+    errors: BTreeMap<(AccountId, RegionId), CallError>,
     approval: Option<Approval>,
 }
 
@@ -510,8 +509,9 @@ fn small_record(
         mode: schedule.remediation.mode.as_str().to_owned(),
         identity: begun.identity.clone(),
         credentials: tools.client.keys().source(),
+        accounts: begun.entered.clone(),
         scope: Scope {
-            accounts: vec!["self".to_owned()],
+            accounts: accounts::touched(&regions, begun),
             regions: regions
                 .iter()
                 .map(|region| region.region.as_str().to_owned())
@@ -593,6 +593,8 @@ pub async fn apply_plan(
     };
     let work = async {
         let settled = settle_orphans(tools, &mut begun, &policy).await?;
+        let accounts = plan.groups.iter().map(|group| &group.account);
+        note_identities(accounts, tools, &mut begun).await?;
         let mut changing = Changing::new(tools, &mut begun, &policy);
         changing.held.clone_from(&plan.held);
         changing.tidy(&settled, true).await?;
@@ -626,7 +628,7 @@ async fn sealed(
     mut begun: Begun,
     mut deed: Deed,
 ) -> Result<RunOutcome, Error> {
-    let mut regions: BTreeMap<crate::model::RegionId, RegionCoverage> = BTreeMap::new();
+    let mut regions: BTreeMap<(AccountId, RegionId), RegionCoverage> = BTreeMap::new();
     let touched = deed
         .changes
         .iter()
@@ -634,14 +636,14 @@ async fn sealed(
         .chain(deed.held.iter().map(|h| (&h.account, &h.region)));
     for (account, region) in touched {
         let coverage = regions
-            .entry(region.clone())
+            .entry((account.clone(), region.clone()))
             .or_insert_with(|| RegionCoverage::new(account.clone(), region.clone()));
         coverage.requests = tools.client.requests(account, region.as_str());
     }
-    for (region, error) in std::mem::take(&mut deed.errors) {
+    for ((account, region), error) in std::mem::take(&mut deed.errors) {
         let coverage = regions
-            .entry(region.clone())
-            .or_insert_with(|| RegionCoverage::new(begun.identity.account.clone(), region));
+            .entry((account.clone(), region.clone()))
+            .or_insert_with(|| RegionCoverage::new(account, region));
         coverage.status = RegionStatus::Failed;
         coverage.error = Some(error);
     }
@@ -686,7 +688,7 @@ pub async fn rollback(
     restore: &Restore,
 ) -> Result<RunOutcome, Error> {
     let (record, _) = read_record(folder)?;
-    let mut groups: BTreeMap<(String, String), Vec<&Change>> = BTreeMap::new();
+    let mut groups: BTreeMap<Where, Vec<&Change>> = BTreeMap::new();
     for change in record.changes.iter().filter(|change| change.took_away()) {
         let wanted = restore
             .group
@@ -699,11 +701,7 @@ pub async fn rollback(
                     .is_some_and(|id| id == rule)
             });
         if wanted {
-            let key = (
-                change.region.as_str().to_owned(),
-                change.group_id.as_str().to_owned(),
-            );
-            groups.entry(key).or_default().push(change);
+            groups.entry(place(change)).or_default().push(change);
         }
     }
     let added = stand_ins(&record.changes).into_iter().any(|change| {
@@ -724,10 +722,12 @@ pub async fn rollback(
         )));
     }
     let mut begun = begin(tools, &job.schedule.name, true).await?;
-    if begun.identity.account != record.header.identity.account {
+    let mut accounts = groups.keys().map(|(account, _, _)| account);
+    if let Some(other) = accounts.find(|account| !tools.client.reaches(account)) {
         let message = format!(
-            "run {} was of account {}, and these credentials are of {}",
-            record.header.run, record.header.identity.account, begun.identity.account
+            "run {} changed account {other}, these credentials are of {}, and no role is set that could be \
+             assumed there ([accounts] role)",
+            record.header.run, begun.identity.account
         );
         begun.draft.abandon();
         return Err(Error::Refused(message));
@@ -741,6 +741,8 @@ pub async fn rollback(
     };
     let work = async {
         let settled = settle_orphans(tools, &mut begun, &policy).await?;
+        let accounts = groups.keys().map(|(account, _, _)| account);
+        note_identities(accounts, tools, &mut begun).await?;
         put_back(
             tools,
             &mut begun,
@@ -771,14 +773,14 @@ pub async fn rollback(
 type PutBack = (
     Vec<Change>,
     Vec<Held>,
-    BTreeMap<crate::model::RegionId, CallError>,
+    BTreeMap<(AccountId, RegionId), CallError>,
 );
 
 async fn put_back(
     tools: &Tools,
     begun: &mut Begun,
     policy: &Policy,
-    (record, groups): (&RunRecord, &BTreeMap<(String, String), Vec<&Change>>),
+    (record, groups): (&RunRecord, &BTreeMap<Where, Vec<&Change>>),
     restore: &Restore,
     settled: Vec<Change>,
 ) -> Result<PutBack, Error> {
@@ -824,7 +826,7 @@ async fn put_back(
             }
             Err(unread) => {
                 changing.begun.spool.answers(&unread.answers)?;
-                errors.insert(first.region.clone(), unread.error);
+                errors.insert((first.account.clone(), first.region.clone()), unread.error);
                 continue;
             }
         };
@@ -843,7 +845,7 @@ async fn put_back(
         let all: Vec<&Change> = record
             .changes
             .iter()
-            .filter(|c| c.region == first.region && c.group_id == first.group_id)
+            .filter(|c| place(c) == place(first))
             .collect();
         let planned = undoing::plan(&reading, changes, &all, restore.merge);
         if !matches!(planned, undoing::Plan::Moved(_)) {

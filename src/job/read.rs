@@ -3,13 +3,13 @@
 
 use super::attached::Places;
 use super::attribution::Exposed;
-use super::{Begun, Error, Progress, Tools};
+use super::{Begun, Error, Progress, Tools, accounts};
 use crate::cloud::Stop;
 use crate::cloud::collect::{Collected, Request, collect};
 use crate::config::schedule::{Schedule, ScopeConfig};
 use crate::evidence::Spool;
 use crate::model::{
-    AccountId, Coverage, Finding, GroupId, GroupReading, IdleRule, Lists, PopulationRow,
+    AccountId, Coverage, Finding, GroupId, GroupReading, Identity, IdleRule, Lists, PopulationRow,
     RegionCoverage, RegionId, RegionStatus, Rules, SecurityGroup, UnnamedRegions, Verdict,
 };
 use crate::policy::remediation::Remediation;
@@ -51,6 +51,8 @@ pub(super) struct Reading<'p> {
     groups: u64,
     places: Places,
     unnamed: Vec<UnnamedRegions>,
+    /// Who we are in other accounts.
+    entered: Vec<Identity>,
 }
 
 /// What stays of it.
@@ -92,6 +94,7 @@ impl<'p> Reading<'p> {
             groups: 0,
             places: Places::default(),
             unnamed: Vec::new(),
+            entered: Vec::new(),
         })
     }
 
@@ -100,18 +103,36 @@ impl<'p> Reading<'p> {
         tools: &Tools,
         schedule: &Schedule,
     ) -> Result<(), Error> {
-        let request = Request {
-            stop: tools.stop.clone(),
-            ..request(&schedule.scope, &self.account)
-        };
-        let mut stream = collect(Arc::clone(&tools.client), request);
-        while let Some(event) = stream.recv().await {
-            self.take(event, tools)?;
+        let scope = &schedule.scope;
+        let meant = accounts::of_scope(&scope.accounts, &self.account, tools, self.spool).await?;
+        if let Some(unknown) = meant.unknown {
+            self.take(Collected::Region(unknown), tools)?;
+        }
+        // One account after the other: each has limits of its own, and regions enough at once.
+        for account in meant.accounts {
+            if account != self.account {
+                match accounts::enter(&account, tools, self.spool).await? {
+                    Ok(identity) => self.entered.push(identity),
+                    Err(closed) => {
+                        self.take(Collected::Region(closed), tools)?;
+                        continue;
+                    }
+                }
+            }
+            let request = Request {
+                stop: tools.stop.clone(),
+                ..request(scope, &account)
+            };
+            let mut stream = collect(Arc::clone(&tools.client), request);
+            while let Some(event) = stream.recv().await {
+                self.take(event, tools)?;
+            }
+            self.spool.region_done(account.as_str(), "")?;
         }
         Ok(())
     }
 
-    pub(super) fn done(mut self) -> Read {
+    pub(super) fn done(mut self) -> (Read, Vec<Identity>) {
         self.regions
             .sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
         self.excluded.sort();
@@ -131,7 +152,7 @@ impl<'p> Reading<'p> {
         self.plan.groups.sort_by(|a, b| {
             (&a.account, &a.region, &a.group_id).cmp(&(&b.account, &b.region, &b.group_id))
         });
-        Read {
+        let read = Read {
             findings: self.findings,
             idle_rules: self.idle_rules,
             exposed: self.exposed.unwrap_or_default(),
@@ -146,7 +167,8 @@ impl<'p> Reading<'p> {
             doubted: self.doubted,
             waivers_judged: self.waivers_judged,
             groups: self.groups,
-        }
+        };
+        (read, self.entered)
     }
 
     fn take(&mut self, event: Collected, tools: &Tools) -> Result<(), Error> {
@@ -312,14 +334,14 @@ impl<'p> Reading<'p> {
             !(idle.account == *account && idle.region == *region && idle.group_id == id)
         });
         if let Some(exposed) = &mut self.exposed {
-            exposed.retain(|group| !group.is(region, &id));
+            exposed.retain(|group| !group.is(account, region, &id));
         }
-        self.plan
-            .groups
-            .retain(|plan| !(plan.region == *region && plan.group_id == id));
-        self.plan
-            .held
-            .retain(|held| !(held.region == *region && held.group_id == id));
+        self.plan.groups.retain(|plan| {
+            !(plan.account == *account && plan.region == *region && plan.group_id == id)
+        });
+        self.plan.held.retain(|held| {
+            !(held.account == *account && held.region == *region && held.group_id == id)
+        });
         let why = "listed twice with differing content";
         self.places.doubt(account, region, &id, why);
         let nothing = GroupReading {
@@ -337,7 +359,8 @@ impl<'p> Reading<'p> {
         let mut doubted = assess(self.policy, &nothing).findings;
         self.places.reach(&mut doubted);
         self.findings.extend(doubted);
-        if let Some(coverage) = self.regions.iter_mut().find(|r| r.region == *region) {
+        let mut regions = self.regions.iter_mut();
+        if let Some(coverage) = regions.find(|r| r.account == *account && r.region == *region) {
             coverage.status = RegionStatus::Failed;
         }
     }

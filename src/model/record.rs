@@ -188,6 +188,9 @@ pub struct RunHeader {
     /// Where the keys came from, such as `environment variables`; `None`: not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<String>,
+    /// Who we were in every other account: the role that was assumed there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<Identity>,
     /// What was asked for.
     pub scope: Scope,
     /// When.

@@ -62,7 +62,17 @@ pub fn script(record: &RunRecord) -> Option<Vec<u8>> {
         if let Some(old) = change.stands_in_for() {
             let _ = writeln!(out, "# It came in the place of {}.", old.join(" "));
         }
-        let _ = writeln!(out, "{}", command(&change.undo));
+        let line = command(&change.undo);
+        if change.account == record.header.identity.account {
+            let _ = writeln!(out, "{line}");
+        } else {
+            // The CLI's current profile is of another account, where the group is not.
+            let account = change.account.as_str();
+            let _ = writeln!(
+                out,
+                "{line} --profile \"${{PROFILE_{account}:?name a profile of the aliyun CLI with keys of account {account}}}\""
+            );
+        }
     }
     Some(out.into_bytes())
 }

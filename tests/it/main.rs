@@ -1,5 +1,6 @@
 //! The program as its users meet it, and its engine against an oracle.
 
+mod accounts;
 mod architecture;
 mod attached;
 mod attribution;

@@ -87,6 +87,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
                 principal: "200000000000000001".to_owned(),
             },
             credentials: None,
+            accounts: Vec::new(),
             scope: Scope {
                 accounts: vec!["self".to_owned()],
                 regions: vec!["all".to_owned()],

@@ -63,12 +63,6 @@ impl Role {
         }
         Ok(params)
     }
-
-    /// The account of the role, as its name says.
-    pub fn account(&self) -> Option<&str> {
-        let rest = self.arn.strip_prefix("acs:ram::")?;
-        rest.split_once(":role/").map(|(account, _)| account)
-    }
 }
 
 /// Where STS is called: the region and network that the environment or a profile name for it.
@@ -85,7 +79,7 @@ pub(super) fn settings(context: &Context, region: Option<&str>, vpc: bool) -> Se
 }
 
 /// Assumes a role with keys, by a client of their own.
-pub(super) async fn with_keys(
+pub(in crate::cloud) async fn with_keys(
     settings: Settings,
     keys: Credentials,
     role: &Role,
@@ -120,7 +114,8 @@ pub async fn assume(client: &Client, role: &Role, now: DateTime<Utc>) -> Result<
     let request = Request {
         service: Service::Sts,
         action: "AssumeRole".to_owned(),
-        account: AccountId::from(role.account().unwrap_or_default()),
+        // Nobody's in particular: it is signed with one's own keys, whatever account the role is of.
+        account: AccountId::from(""),
         region: String::new(),
         host: None,
         params: role.params()?,

@@ -27,6 +27,7 @@ mod oidc;
 mod plain;
 mod uri;
 
+pub(super) use assume::with_keys as assume_by;
 pub use assume::{Refusal, Role, assume};
 pub use cli_profile::CliProfile;
 pub use ecs_metadata::EcsMetadata;

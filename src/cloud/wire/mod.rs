@@ -4,6 +4,7 @@
 //! To add an action, add a function here and its sample to the fixtures.
 
 mod attached;
+mod directory;
 mod discovered;
 mod object;
 mod rule;
@@ -12,6 +13,7 @@ mod trail;
 pub use attached::{
     Instance, InstancesPage, Interface, InterfacesPage, instances_page, interfaces_page,
 };
+pub use directory::{Member, MembersPage, management_account, members_page};
 pub use discovered::{Discovered, DiscoveredPage, SECURITY_GROUP, discovered_page};
 
 pub(crate) use object::Object;

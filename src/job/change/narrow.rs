@@ -109,8 +109,8 @@ impl Changing<'_> {
             places.entry(place(change)).or_default().push(change);
         }
         for (at, added) in places {
-            if at.0 != self.begun.identity.account {
-                self.name(&at, &added, "its account is not that of this run");
+            if !self.tools.client.reaches(&at.0) {
+                self.name(&at, &added, "this run has no way into its account");
                 continue;
             }
             let there: Vec<&Change> = known.iter().filter(|c| place(c) == at).collect();
