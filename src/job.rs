@@ -6,6 +6,7 @@ mod attached;
 mod attribution;
 mod change;
 mod delivery;
+pub mod event;
 mod read;
 
 pub use crate::cloud::Stop;
@@ -21,9 +22,8 @@ use crate::evidence::format::{self, Changes, Findings, Manifest, PolicyText, Pre
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
 use crate::exposure::Internet;
 use crate::model::{
-    AccountId, Artifact, Change, Confirmation, Coverage, Held, HoldReason, Identity, RegionCoverage,
-    RegionId,
-    RegionStatus, RunHeader, RunId, RunRecord, Scope, Times, Totals,
+    AccountId, Artifact, CallError, Change, Confirmation, Coverage, Held, HoldReason, Identity,
+    RegionCoverage, RegionId, RegionStatus, RunHeader, RunId, RunRecord, Scope, Times, Totals,
 };
 use crate::policy::controls::Tally;
 use crate::policy::{History, Policy, Waivers, history, waivers};
@@ -191,14 +191,30 @@ struct Before {
 /// # Errors
 /// There is no sealed run then, and nothing that looks like a report.
 pub async fn run(job: &Job, tools: &Tools) -> Result<RunOutcome, Error> {
+    let (outcome, _) = run_for(job, None, tools).await?;
+    Ok(outcome)
+}
+
+/// Runs a job that an event asked for: the same road, with the event in evidence and, where verdicts
+/// are wanted back, handed back. Second: why they could not be.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_for(
+    job: &Job,
+    asked: Option<&event::Asked>,
+    tools: &Tools,
+) -> Result<(RunOutcome, Option<CallError>), Error> {
     let mut begun = begin(
         tools,
         &job.schedule.name,
         job.schedule.remediation.mode.changes(),
     )
     .await?;
-    match whole(job, tools, &mut begun).await {
-        Ok((record, plan)) => finish(job, tools, begun, record, plan).await,
+    match whole(job, asked, tools, &mut begun).await {
+        Ok((record, plan, unsaid)) => finish(job, tools, begun, record, plan)
+            .await
+            .map(|outcome| (outcome, unsaid)),
         Err(why) => {
             change::give_up(tools, begun);
             Err(why)
@@ -208,9 +224,10 @@ pub async fn run(job: &Job, tools: &Tools) -> Result<RunOutcome, Error> {
 
 async fn whole(
     job: &Job,
+    asked: Option<&event::Asked>,
     tools: &Tools,
     begun: &mut Begun,
-) -> Result<(RunRecord, RemediationPlan), Error> {
+) -> Result<(RunRecord, RemediationPlan, Option<CallError>), Error> {
     let mut schedule = job.schedule.clone();
     if schedule.remediation.mode.changes()
         && let Some(base) = &tools.metadata
@@ -226,7 +243,14 @@ async fn whole(
     let changes = schedule.remediation.mode.changes();
     tidying.tidy(&settled, changes).await?;
     let (tidied, left) = (tidying.changes, tidying.held);
+    let mut trigger = asked.map(|asked| asked.trigger.clone());
+    if let Some(trigger) = &mut trigger {
+        event::look_up(tools, begun, trigger).await?;
+    }
     let mut reading = Reading::new(tools, schedule, &policy, begun)?;
+    if asked.is_some() {
+        reading.keep_verdicts();
+    }
     reading.everything(tools, schedule).await?;
     let read_at = (tools.now)();
     let (reading, entered) = reading.done();
@@ -294,6 +318,21 @@ async fn whole(
         coverage: &reading.coverage,
         every_group: schedule.scope.is_every_group(),
     });
+    let mut unsaid = None;
+    if let (Some(asked), Some(trigger)) = (asked, &mut trigger) {
+        let of = event::Outcomes {
+            account: begun.identity.account.clone(),
+            findings: &findings,
+            changes: &changes,
+            held: &held,
+            coverage: &reading.coverage,
+            verdicts: &reading.verdicts,
+        };
+        event::tell(trigger, &of);
+        if let Some(evaluation) = &asked.evaluation {
+            unsaid = event::evaluate(tools, begun, evaluation, trigger, &of).await?;
+        }
+    }
     let reasons = incomplete_reasons(&reading.coverage, &totals);
     let (by_check, controls) = tally.finish(reasons.is_empty());
     let infos = policy.checks.iter().map(crate::policy::Check::info);
@@ -334,6 +373,7 @@ async fn whole(
         severities: Some(history::by_severity(&findings, &resolved, begun.started)),
         language: schedule.language,
         approval: None,
+        trigger,
     };
     let coverage = reading.coverage;
     let link = begun.before.link.as_ref();
@@ -354,6 +394,7 @@ async fn whole(
             trend: Some(trend),
         },
         plan,
+        unsaid,
     ))
 }
 

@@ -91,6 +91,7 @@ impl Explain {
             groups_at_once: 1,
             attached: false,
             expected: false,
+            may_be_gone: false,
             stop: crate::job::Stop::default(),
         };
         let mut found: Option<GroupReading> = None;

@@ -9,6 +9,7 @@ mod demo;
 mod diff;
 mod exit;
 mod explain;
+mod fc;
 mod folder;
 mod plan;
 mod report;
@@ -33,7 +34,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Commands of the contract that this version does not have, refused by that name.
-const NOT_BUILT: [&str; 3] = ["merge", "fc", "check"];
+const NOT_BUILT: [&str; 2] = ["merge", "check"];
 
 /// Finds what Alibaba Cloud ECS security groups expose to the internet, and keeps the evidence.
 #[derive(Debug, Parser)]
@@ -126,6 +127,8 @@ enum Command {
     Schedules(schedules::Schedules),
     /// Run every schedule of a folder at its times
     Daemon(daemon::Daemon),
+    /// Serve Function Compute's custom runtime: timers, and events of Cloud Config
+    Fc(fc::Fc),
     /// Serve the simulated cloud over HTTP
     Simulate(simulate::Simulate),
     #[command(external_subcommand)]
@@ -144,7 +147,7 @@ pub fn main() -> ExitCode {
         }
     };
     // A daemon is watched by its log alone.
-    let talks = matches!(cli.command, Command::Daemon(_));
+    let talks = matches!(cli.command, Command::Daemon(_) | Command::Fc(_));
     show::start_log(&cli.global, talks);
     let outcome = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -179,6 +182,7 @@ async fn dispatch(global: Global, command: Command) -> Result<Exit, exit::Failur
         Command::Resend(command) => command.run(&global).await,
         Command::Schedules(command) => command.run(&global),
         Command::Daemon(command) => command.run(&global).await,
+        Command::Fc(command) => command.run(&global).await,
         Command::Simulate(command) => command.run(&global).await,
         Command::Other(words) => {
             let name = words

@@ -3,8 +3,9 @@
 use super::exit::{Exit, Failure};
 use super::{Global, scan, setup, show, signals};
 use crate::config::{Program, Schedule};
+use crate::job::event::Asked;
 use crate::job::{self, Job, RunOutcome, Stop};
-use crate::model::Severity;
+use crate::model::{CallError, Severity};
 use crate::policy::remediation::Mode;
 use chrono::Utc;
 use clap::Args;
@@ -51,11 +52,25 @@ pub(super) async fn whole(
     job: &Job,
     stop: &Stop,
 ) -> Result<RunOutcome, Failure> {
+    let (outcome, _) = whole_for(global, program, job, None, stop).await?;
+    Ok(outcome)
+}
+
+/// The same, that an event asked for. Second: why verdicts that it wanted could not be handed back.
+pub(super) async fn whole_for(
+    global: &Global,
+    program: &Program,
+    job: &Job,
+    asked: Option<&Asked>,
+    stop: &Stop,
+) -> Result<(RunOutcome, Option<CallError>), Failure> {
     let work = async {
         let mails = !job.schedule.mails.is_empty();
         let mut tools = setup::tools(global, program, mails).await?;
         tools.stop = stop.clone();
-        job::run(job, &tools).await.map_err(Failure::from)
+        job::run_for(job, asked, &tools)
+            .await
+            .map_err(Failure::from)
     };
     let failure = match work.await {
         Ok(outcome) => return Ok(outcome),

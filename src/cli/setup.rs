@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::exit::{Exit, Failure};
-use crate::cloud::credentials::{self, Environment, Found};
+use crate::cloud::credentials::{self, Credentials, Environment, Found};
 use crate::cloud::{AccountRole, Client, Settings, sign};
 use crate::config::program::{self, Network, Program, Relay, Signature, Site};
 use crate::config::{Problem, Problems, Schedule, waivers};
@@ -67,6 +67,16 @@ pub(super) fn schedule(
 ) -> Result<Schedule, Vec<Problem>> {
     let mut problems = Vec::new();
     let schedule = read_schedule(file, base, &mut problems);
+    held(file, schedule, program, problems)
+}
+
+/// Holds a schedule against the program's configuration.
+fn held(
+    file: &Path,
+    schedule: Option<Schedule>,
+    program: Option<&Program>,
+    mut problems: Vec<Problem>,
+) -> Result<Schedule, Vec<Problem>> {
     if let (Some(schedule), Some(program)) = (&schedule, program)
         && schedule.scope.accounts.needs_role()
         && program.role.is_none()
@@ -142,23 +152,48 @@ pub(super) fn base(global: &Global) -> PathBuf {
     }
 }
 
+/// A schedule that an event carries, by the name of its trigger.
+pub(super) fn schedule_text(
+    name: &str,
+    text: &str,
+    program: &Program,
+) -> Result<Schedule, Vec<Problem>> {
+    let file = PathBuf::from(format!("the event of {name}"));
+    let mut problems = Vec::new();
+    let schedule = read_text(&file, name, text, &program.base, &mut problems);
+    held(&file, schedule, Some(program), problems)
+}
+
 fn read_schedule(file: &Path, base: &Path, problems: &mut Vec<Problem>) -> Option<Schedule> {
     let name = file
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
     match std::fs::read_to_string(file) {
-        Ok(text) => match Schedule::read_in(base, &file.display().to_string(), &name, &text) {
-            Ok(mut schedule) => match waivers::attach(&mut schedule, base) {
-                Ok(()) => return Some(schedule),
-                Err(more) => problems.extend(more),
-            },
-            Err(more) => {
-                problems.extend(more);
-                problems.extend(waivers::problems_of(&text, base));
-            }
+        Ok(text) => read_text(file, &name, &text, base, problems),
+        Err(why) => {
+            problems.push(whole(file, format!("cannot be read: {why}")));
+            None
+        }
+    }
+}
+
+fn read_text(
+    file: &Path,
+    name: &str,
+    text: &str,
+    base: &Path,
+    problems: &mut Vec<Problem>,
+) -> Option<Schedule> {
+    match Schedule::read_in(base, &file.display().to_string(), name, text) {
+        Ok(mut schedule) => match waivers::attach(&mut schedule, base) {
+            Ok(()) => return Some(schedule),
+            Err(more) => problems.extend(more),
         },
-        Err(why) => problems.push(whole(file, format!("cannot be read: {why}"))),
+        Err(more) => {
+            problems.extend(more);
+            problems.extend(waivers::problems_of(text, base));
+        }
     }
     None
 }
@@ -193,7 +228,10 @@ fn read_program(global: &Global, problems: &mut Vec<Problem>) -> Option<Program>
     }
     if let Some(url) = &global.store {
         match Place::parse(url, &here) {
-            Ok(place) => out.store = place,
+            Ok(place) => {
+                out.store = place;
+                out.said.store = true;
+            }
             Err(why) => problems.push(whole(Path::new("--store"), why)),
         }
     }
@@ -312,6 +350,15 @@ fn own_metadata(program: &Program) -> Option<String> {
 
 /// The keys of the source that won.
 pub(super) async fn find_keys(program: &Program) -> Result<Found, Failure> {
+    if let Some(keys) = &program.keys {
+        let keys = Credentials::new(&keys.id, &keys.secret, keys.token.as_deref())
+            .map_err(|why| Failure::chain(Exit::NotStarted, &why))?;
+        return Ok(Found {
+            keys: keys.into(),
+            source: "the invocation's headers".to_owned(),
+            passed_over: Vec::new(),
+        });
+    }
     let context = credentials::Context {
         environment: environment(),
         settings: settings(program),

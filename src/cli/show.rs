@@ -494,6 +494,11 @@ pub(super) fn answer(global: &Global, value: &Value, lines: &[String]) {
     }
 }
 
+/// One line, now: a platform reads it.
+pub(super) fn line(text: &str) {
+    say!("{text}");
+}
+
 /// A heading of `demo`.
 pub(super) fn heading(global: &Global, text: &str) {
     if !global.json {

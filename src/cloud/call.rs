@@ -175,6 +175,17 @@ impl Client {
         request: &Request,
         decode: impl Fn(&Bytes) -> Result<T, wire::BadAnswer>,
     ) -> Result<Answer<T>, Box<CallFailure>> {
+        self.call_with_form(request, &BTreeMap::new(), decode).await
+    }
+
+    /// The same with parameters in the body, where the action takes them there. They are not kept
+    /// with the answers: such a parameter may be a token.
+    pub async fn call_with_form<T>(
+        &self,
+        request: &Request,
+        form: &BTreeMap<String, String>,
+        decode: impl Fn(&Bytes) -> Result<T, wire::BadAnswer>,
+    ) -> Result<Answer<T>, Box<CallFailure>> {
         let keyring = self.keyring(request).await?;
         let mut course = Course::new(self, request);
         let mut keys: Option<Credentials> = None;
@@ -207,6 +218,7 @@ impl Client {
                     action: &request.action,
                     version: request.service.version(),
                     params: &request.params,
+                    form,
                     date: &date,
                     nonce: &nonce,
                 },
@@ -222,7 +234,15 @@ impl Client {
             self.count(request);
             let sent = Instant::now();
             let limits = &self.settings.limits;
-            let heard = send::send(&self.http, url, &signed.headers, limits, within).await;
+            let heard = send::send(
+                &self.http,
+                url,
+                &signed.headers,
+                signed.body,
+                limits,
+                within,
+            )
+            .await;
             drop(permit);
             let trouble = match heard {
                 Err(unheard) => Box::new(course.unheard(&unheard)),

@@ -60,6 +60,9 @@ pub struct Request {
     pub attached: bool,
     /// Whether the listing is held against Cloud Config's, where that may be read.
     pub expected: bool,
+    /// Whether groups asked for by id may be gone: an event may be late. Else one that no region lists
+    /// is a mistake of whoever asks.
+    pub may_be_gone: bool,
     /// Once it is asked, nothing more is read: what was not is failed, by name.
     pub stop: Stop,
 }
@@ -79,6 +82,7 @@ impl Request {
             groups_at_once: 8,
             attached: false,
             expected: false,
+            may_be_gone: false,
             stop: Stop::default(),
         }
     }
@@ -244,7 +248,7 @@ async fn unknown_groups(shared: &Shared, out: &Out) -> Result<(), Gone> {
     let Some(asked) = &shared.request.groups else {
         return Ok(());
     };
-    if shared.failed.load(Ordering::Relaxed) {
+    if shared.request.may_be_gone || shared.failed.load(Ordering::Relaxed) {
         return Ok(());
     }
     let unknown: Vec<String> = {

@@ -48,11 +48,12 @@ pub(super) async fn send(
     http: &reqwest::Client,
     url: reqwest::Url,
     headers: &[(&'static str, String)],
+    body: String,
     limits: &Limits,
     within: Duration,
 ) -> Result<Heard, Unheard> {
     let end = Instant::now() + within.min(limits.whole_call);
-    let mut request = http.post(url).body(Bytes::new());
+    let mut request = http.post(url).body(body);
     for (name, value) in headers {
         request = request.header(*name, value);
     }

@@ -48,6 +48,34 @@ pub struct Relay {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Which places of `[storage]` were said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `url`
+    pub store: bool,
+    /// `state`
+    pub state: bool,
+    /// `spool`
+    pub spool: bool,
+}
+
+/// Keys that an invocation brings with it: they go before the whole chain, and end with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoleKeys {
+    /// AccessKey id.
+    pub id: String,
+    /// AccessKey secret.
+    pub secret: String,
+    /// The session's token.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for RoleKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RoleKeys").finish_non_exhaustive()
+    }
+}
+
 /// `sgwarden.toml` with its defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -75,10 +103,12 @@ pub struct Program {
     pub store: Place,
     /// What outlives runs.
     pub state: Place,
-    /// Whether the file says where the state is.
-    pub state_said: bool,
+    /// What of these three was said, by the file or a flag.
+    pub said: Said,
     /// Where runs are written before they are sent to a bucket.
     pub spool: PathBuf,
+    /// Keys of this invocation.
+    pub keys: Option<RoleKeys>,
     /// The relay.
     pub mail: Option<Relay>,
 }
@@ -99,9 +129,25 @@ impl Program {
             max_in_flight: 64,
             store: Place::Folder(base.join("evidence")),
             state: Place::Folder(base.join("state")),
-            state_said: false,
+            said: Said::default(),
+            keys: None,
             spool: base.join("evidence-spool"),
             mail: None,
+        }
+    }
+
+    /// On Function Compute the package's folder cannot be written: what was not said lies where the
+    /// instance can write, and goes with it.
+    pub fn on_function_compute(&mut self) {
+        let base = Path::new("/tmp/sgwarden");
+        if !self.said.store {
+            self.store = Place::Folder(base.join("evidence"));
+        }
+        if !self.said.state {
+            self.state = Place::Folder(base.join("state"));
+        }
+        if !self.said.spool {
+            self.spool = base.join("spool");
         }
     }
 
@@ -135,7 +181,11 @@ impl Program {
                     }
                 }
             }
-            out.state_said = table.has("state");
+            out.said = Said {
+                store: table.has("url"),
+                state: table.has("state"),
+                spool: table.has("spool"),
+            };
             match table
                 .text("spool")
                 .map(|text| (Place::parse(&text.value, base), text))

@@ -55,6 +55,8 @@ pub struct ScopeConfig {
     pub tags: Vec<Tag>,
     /// Left out, and named in every report.
     pub exclude_groups: Vec<String>,
+    /// Whether `groups` may be gone: those of an event. No key of a schedule.
+    pub may_be_gone: bool,
 }
 
 impl ScopeConfig {

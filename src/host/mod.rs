@@ -9,6 +9,7 @@
 //! | `notify` | the same for systemd |
 
 pub mod daemon;
+pub mod fc;
 pub mod health;
 pub mod next_fire;
 pub mod notify;

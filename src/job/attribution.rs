@@ -4,8 +4,8 @@
 use super::{Begun, Error, Tools};
 use crate::cloud::{Question, Trail};
 use crate::model::{
-    Change, ChangeKind, Confirmation, Confirmed, Finding, GroupId, GroupReading, OpenedBy, Outcome,
-    RegionId, Rule, RunId, Sureness, Unanswered, UnknownReason, Verdict,
+    AccountId, Change, ChangeKind, Confirmation, Confirmed, Finding, GroupId, GroupReading,
+    OpenedBy, Outcome, RegionId, Rule, RunId, Sureness, Unanswered, UnknownReason, Verdict,
 };
 use crate::policy::opened::{
     Heard, History, KEPT, SHOWS_AFTER, Subject, created, opened_by, shown, time_of,

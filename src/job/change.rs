@@ -542,6 +542,7 @@ fn small_record(
         severities: None,
         language: schedule.language,
         approval,
+        trigger: None,
     };
     let coverage = Coverage {
         schema: Coverage::SCHEMA.to_owned(),

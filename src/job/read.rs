@@ -3,6 +3,7 @@
 
 use super::attached::Places;
 use super::attribution::Exposed;
+use super::event::{self, Verdicts};
 use super::{Begun, Error, Progress, Tools, accounts};
 use crate::cloud::Stop;
 use crate::cloud::collect::{Collected, Request, collect};
@@ -53,6 +54,8 @@ pub(super) struct Reading<'p> {
     unnamed: Vec<UnnamedRegions>,
     /// Who we are in other accounts.
     entered: Vec<Identity>,
+    /// Of each group, where an event asks.
+    verdicts: Option<Verdicts>,
 }
 
 /// What stays of it.
@@ -66,6 +69,7 @@ pub(super) struct Read {
     pub(super) doubted: BTreeSet<(String, String, String)>,
     pub(super) waivers_judged: BTreeSet<usize>,
     pub(super) groups: u64,
+    pub(super) verdicts: Verdicts,
 }
 
 impl<'p> Reading<'p> {
@@ -95,7 +99,13 @@ impl<'p> Reading<'p> {
             places: Places::default(),
             unnamed: Vec::new(),
             entered: Vec::new(),
+            verdicts: None,
         })
+    }
+
+    /// From now on each group's verdict is kept, compliant ones too: memory grows with groups then.
+    pub(super) fn keep_verdicts(&mut self) {
+        self.verdicts = Some(Verdicts::new());
     }
 
     pub(super) async fn everything(
@@ -167,6 +177,7 @@ impl<'p> Reading<'p> {
             doubted: self.doubted,
             waivers_judged: self.waivers_judged,
             groups: self.groups,
+            verdicts: self.verdicts.unwrap_or_default(),
         };
         (read, self.entered)
     }
@@ -220,6 +231,9 @@ impl<'p> Reading<'p> {
         self.waivers_judged
             .extend(waived.of_group(&group.account, &group.region, &group.id()));
         for (check, verdict) in self.policy.checks.iter().zip(&judged.verdicts) {
+            if let Some(verdicts) = &mut self.verdicts {
+                event::note(verdicts, group.region.as_str(), &group.group.id, *verdict);
+            }
             if *verdict == Verdict::Compliant {
                 self.history.saw_compliant(
                     group.account.as_str(),
@@ -344,6 +358,12 @@ impl<'p> Reading<'p> {
         });
         let why = "listed twice with differing content";
         self.places.doubt(account, region, &id, why);
+        if let Some(verdicts) = &mut self.verdicts {
+            verdicts.insert(
+                (region.as_str().to_owned(), group.id.clone()),
+                Verdict::Undetermined,
+            );
+        }
         let nothing = GroupReading {
             account: account.clone(),
             region: region.clone(),
@@ -381,6 +401,7 @@ pub(super) fn request(scope: &ScopeConfig, account: &AccountId) -> Request {
         groups_at_once: GROUPS_AT_ONCE,
         attached: true,
         expected: true,
+        may_be_gone: scope.may_be_gone,
         stop: Stop::default(),
     }
 }

@@ -64,11 +64,13 @@ pub enum Task {
     Completeness,
     /// `[policy] attribution`.
     Attribution,
+    /// `fc`: events of Cloud Config.
+    Events,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Scan,
         Self::Revoke,
         Self::Narrow,
@@ -78,6 +80,7 @@ impl Task {
         Self::Attached,
         Self::Completeness,
         Self::Attribution,
+        Self::Events,
     ];
 
     /// The stem of its policy's file.
@@ -92,6 +95,7 @@ impl Task {
             Self::Attached => "attached",
             Self::Completeness => "completeness",
             Self::Attribution => "attribution",
+            Self::Events => "events",
         }
     }
 
@@ -103,7 +107,8 @@ impl Task {
             | Self::ConfigRule
             | Self::Attached
             | Self::Completeness
-            | Self::Attribution => false,
+            | Self::Attribution
+            | Self::Events => false,
         }
     }
 
@@ -111,7 +116,11 @@ impl Task {
     pub fn is_optional(self) -> bool {
         match self {
             Self::Scan | Self::Revoke | Self::Narrow | Self::Rollback | Self::Accounts => false,
-            Self::ConfigRule | Self::Attached | Self::Completeness | Self::Attribution => true,
+            Self::ConfigRule
+            | Self::Attached
+            | Self::Completeness
+            | Self::Attribution
+            | Self::Events => true,
         }
     }
 }
@@ -314,6 +323,23 @@ pub static ACTIONS: &[Action] = &[
         &[Task::Attribution],
         "look up who opened a rule",
     ),
+    read(
+        Product::Config,
+        "GetDiscoveredResource",
+        "config:GetDiscoveredResource",
+        &[Task::Events],
+        "keep what Cloud Config knew of a resource that it sent",
+    ),
+    Action {
+        changes: true,
+        ..read(
+            Product::Config,
+            "PutEvaluations",
+            "config:PutEvaluations",
+            &[Task::Events],
+            "hand verdicts back to a custom rule of Cloud Config",
+        )
+    },
 ];
 
 /// The action's line.

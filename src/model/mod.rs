@@ -59,7 +59,7 @@ pub use opened::{
 };
 pub use record::{
     Approval, Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader,
-    RunRecord, Scope, Times, Totals,
+    RunRecord, Scope, Times, Totals, Trigger, TriggerResource,
 };
 pub use route::{Route, WebhookKind};
 pub use trend::{BySeverity, SeverityCounts, Trend, TrendPoint};

@@ -3,8 +3,7 @@
 
 use super::{
     AccountId, BySeverity, Change, Confirmation, ControlResult, Coverage, Finding, Held, IdleRule,
-    Proposal,
-    Route, RunId, Severity, Sha256, Trend, WaiverUse,
+    Proposal, Route, RunId, Severity, Sha256, Trend, WaiverUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -219,6 +218,44 @@ pub struct RunHeader {
     pub language: Language,
     /// Who let a plan be carried out.
     pub approval: Option<Approval>,
+    /// The event that asked for the run, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+}
+
+/// An event that asked for a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// `timer`, `remediation`, `custom-rule`
+    pub kind: String,
+    /// The timer trigger's name, or Cloud Config's rule; empty where the event names none.
+    pub name: String,
+    /// The event's own time, RFC 3339 UTC, where it has one.
+    pub time: Option<String>,
+    /// The invocation.
+    pub request_id: String,
+    /// What it is about; empty: the whole schedule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<TriggerResource>,
+}
+
+/// A resource that an event names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerResource {
+    /// Its account.
+    pub account: AccountId,
+    /// Its region.
+    pub region: String,
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// What Cloud Config's record says of it now: `exists`, `deleted`, or why it was not told. It lags; no
+    /// verdict and no change follows from it.
+    pub config: Option<String>,
+    /// What became of it, in words.
+    #[serde(default)]
+    pub outcome: String,
 }
 
 /// Who let a plan be carried out, and under which ticket.

@@ -487,6 +487,8 @@ pub struct World {
     pub trail: Vec<Event>,
     /// How long after a call it shows; the service takes about ten minutes.
     pub trail_delay: chrono::Duration,
+    /// Tokens that PutEvaluations takes, each with the evaluations that came with it.
+    pub verdicts: BTreeMap<String, Vec<serde_json::Value>>,
     pub(super) next_id: u64,
 }
 
@@ -503,6 +505,7 @@ impl Default for World {
             evaluations: Vec::new(),
             trail: Vec::new(),
             trail_delay: chrono::Duration::minutes(10),
+            verdicts: BTreeMap::new(),
             next_id: 1,
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | `events` | events that were taken, so that one that comes twice is one run |
 //! | `sealed` | the hashes of what was sealed, so that `verify` is not at the store's mercy |
 //! | `lock` | one run of a schedule at a time |
 //! | `journal` | changes intended and how they ended, so that a killed run is settled |
@@ -10,6 +11,7 @@
 //! | `fires` | what the daemon remembers of its schedules |
 //! | `outbox` | letters that could not be delivered, and receipts of those that were |
 
+pub mod events;
 mod fires;
 pub mod holds;
 pub mod journal;

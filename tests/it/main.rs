@@ -14,6 +14,7 @@ mod delivery;
 mod deploy;
 mod diff;
 mod explain;
+mod fc;
 mod idle;
 mod kit;
 mod mail;

@@ -2,8 +2,8 @@
 //! random groups, unreadable fields among them. The evaluator asks of one packet at a time, for one
 //! address of each stretch and one port of each stretch that any border can tell apart.
 
-mod together;
 mod narrow;
+mod together;
 
 use crate::kit::rules::{check, judge, reading};
 use proptest::prelude::*;

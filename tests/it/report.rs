@@ -113,6 +113,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
             severities: None,
             language,
             approval: None,
+            trigger: None,
         },
         findings,
         resolved: Vec::new(),

@@ -156,6 +156,7 @@ fn as_sent() {
             action: &headers["x-acs-action"],
             version: &headers["x-acs-version"],
             params: &query,
+            form: &std::collections::BTreeMap::new(),
             date: &headers["x-acs-date"],
             nonce: &headers["x-acs-signature-nonce"],
         };
@@ -198,6 +199,7 @@ fn as_sent() {
         action: &action,
         version: &version,
         params: &query,
+        form: &std::collections::BTreeMap::new(),
         date: &date,
         nonce: &nonce,
     };

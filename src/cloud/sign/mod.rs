@@ -18,7 +18,7 @@ pub enum Version {
     V3,
 }
 
-/// A POST with an empty body, before it is signed. Every attempt has a date and a nonce of its own.
+/// A POST before it is signed. Every attempt has a date and a nonce of its own.
 #[derive(Clone, Copy)]
 pub struct Unsigned<'a> {
     /// As the `Host` header has it, with the port where it is not the scheme's own.
@@ -27,8 +27,10 @@ pub struct Unsigned<'a> {
     pub action: &'a str,
     /// The API's version, such as `2014-05-26`.
     pub version: &'a str,
-    /// The action's own parameters.
+    /// The action's own parameters, in the query.
     pub params: &'a BTreeMap<String, String>,
+    /// Those that stand in the body, where the action has such; they may be long.
+    pub form: &'a BTreeMap<String, String>,
     /// `YYYY-MM-DDTHH:MM:SSZ`
     pub date: &'a str,
     /// Unique.
@@ -52,11 +54,13 @@ pub struct Signed {
     pub query: String,
     /// Headers beside those of HTTP itself; `host` is among them.
     pub headers: Vec<(&'static str, String)>,
+    /// The body: a form, or nothing.
+    pub body: String,
     /// To be held against the server's, should it disagree. With version 1 it holds the token.
     pub string_to_sign: String,
 }
 
-/// Signs a POST with an empty body: the least headers, since proxies rewrite the others.
+/// Signs a POST: the least headers, since proxies rewrite the others.
 pub fn sign(version: Version, request: &Unsigned<'_>, key: &Key<'_>) -> Signed {
     match version {
         Version::V1 => sign_v1(request, key),
@@ -80,26 +84,31 @@ fn sign_v1(request: &Unsigned<'_>, key: &Key<'_>) -> Signed {
     if let Some(token) = key.token {
         put("SecurityToken", token);
     }
-    let string_to_sign = v1::CanonicalQuery::new(&params).string_to_sign("POST");
+    // Query and form are signed as one.
+    let mut all = params.clone();
+    all.extend(request.form.clone());
+    let string_to_sign = v1::CanonicalQuery::new(&all).string_to_sign("POST");
     let signature = string_to_sign.signature(key.secret);
     params.insert("Signature".to_owned(), signature.as_str().to_owned());
     Signed {
         query: encode::canonical_query(&params),
-        headers: vec![("host", request.host.to_owned())],
+        headers: with_type(vec![("host", request.host.to_owned())], request),
+        body: encode::canonical_query(request.form),
         string_to_sign: string_to_sign.as_str().to_owned(),
     }
 }
 
 fn sign_v3(request: &Unsigned<'_>, key: &Key<'_>) -> Signed {
-    let payload = v3::hashed_payload(b"");
-    let mut headers = vec![
-        ("host", request.host.to_owned()),
+    let body = encode::canonical_query(request.form);
+    let payload = v3::hashed_payload(body.as_bytes());
+    let mut headers = with_type(vec![("host", request.host.to_owned())], request);
+    headers.extend([
         ("x-acs-action", request.action.to_owned()),
         ("x-acs-version", request.version.to_owned()),
         ("x-acs-date", request.date.to_owned()),
         ("x-acs-signature-nonce", request.nonce.to_owned()),
         ("x-acs-content-sha256", payload.clone()),
-    ];
+    ]);
     if let Some(token) = key.token {
         headers.push(("x-acs-security-token", token.to_owned()));
     }
@@ -118,6 +127,19 @@ fn sign_v3(request: &Unsigned<'_>, key: &Key<'_>) -> Signed {
     Signed {
         query: canonical.query().to_owned(),
         headers,
+        body,
         string_to_sign: string_to_sign.as_str().to_owned(),
     }
+}
+
+/// A form says that it is one; version 3 signs that too.
+fn with_type(
+    mut headers: Vec<(&'static str, String)>,
+    request: &Unsigned<'_>,
+) -> Vec<(&'static str, String)> {
+    if !request.form.is_empty() {
+        let form = "application/x-www-form-urlencoded".to_owned();
+        headers.push(("content-type", form));
+    }
+    headers
 }

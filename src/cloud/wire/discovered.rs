@@ -62,3 +62,17 @@ pub fn discovered_page(body: &[u8], region: &str) -> Result<DiscoveredPage, BadA
         next_token: next_token(&profiles)?,
     })
 }
+
+/// Whether the resource of GetDiscoveredResource's answer exists. Errs where that is not said.
+pub fn discovered_state(body: &[u8]) -> Result<bool, BadAnswer> {
+    let top = Object::parse(body)?;
+    let detail = top
+        .get("DiscoveredResourceDetail")
+        .ok_or_else(|| BadAnswer("no DiscoveredResourceDetail in the answer".to_owned()))?;
+    let detail = Object::of(detail, "DiscoveredResourceDetail")?;
+    match detail.text("ResourceDeleted")?.as_str() {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        odd => Err(BadAnswer(format!("ResourceDeleted is `{odd}`"))),
+    }
+}

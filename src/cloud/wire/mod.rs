@@ -14,7 +14,9 @@ pub use attached::{
     Instance, InstancesPage, Interface, InterfacesPage, instances_page, interfaces_page,
 };
 pub use directory::{Member, MembersPage, management_account, members_page};
-pub use discovered::{Discovered, DiscoveredPage, SECURITY_GROUP, discovered_page};
+pub use discovered::{
+    Discovered, DiscoveredPage, SECURITY_GROUP, discovered_page, discovered_state,
+};
 
 pub(crate) use object::Object;
 pub use trail::{EventsPage, events_page};

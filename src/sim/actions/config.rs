@@ -129,6 +129,113 @@ pub(super) fn list_discovered(call: &Call<'_>, state: &mut State) -> Result<Stri
     Ok(answer(call, &page, total, max, &token))
 }
 
+/// One resource. Of types other than groups it knows none.
+pub(super) fn get_discovered(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let (id, kind, region) = (
+        call.need("ResourceId")?,
+        call.need("ResourceType")?,
+        call.need("Region")?,
+    );
+    let account = state.world.accounts.get(&call.caller.account);
+    let config = account.map(|a| a.config.clone()).unwrap_or_default();
+    if !config.set_up {
+        return Err(Failure::new(
+            403,
+            "ServiceNotEnabled",
+            "Cloud Config is not enabled for the account.",
+        ));
+    }
+    let place = account.and_then(|a| a.regions.get(region));
+    let group = place
+        .and_then(|place| place.group(id))
+        .filter(|_| kind == TYPE);
+    let lagging = config
+        .lags
+        .get(region)
+        .is_some_and(|ids| ids.iter().any(|gone| gone == id));
+    let deleted = match (&group, lagging) {
+        (Some(_), _) | (None, true) => 1,
+        // What it knows of resources that it never saw: no source says. This code is made up.
+        (None, false) => {
+            return Err(Failure::new(
+                404,
+                "ResourceNotExists",
+                format!("The resource {id} does not exist."),
+            ));
+        }
+    };
+    let account: u64 = call.caller.account.parse().unwrap_or_default();
+    // What the record says of the rules may be old: nobody may decide by it, so it says nothing.
+    Ok(json!({
+        "RequestId": call.request_id,
+        "DiscoveredResourceDetail": {
+            "AccountId": account,
+            "Region": region,
+            "AvailabilityZone": "",
+            "ResourceType": kind,
+            "ResourceId": id,
+            "ResourceName": group.as_ref().map(|g| g.security_group_name.clone()).unwrap_or_default(),
+            "ResourceStatus": "",
+            "ResourceCreationTime": 0,
+            "ResourceDeleted": deleted,
+            "ComplianceType": "NON_COMPLIANT",
+            "Configuration": "{}",
+            "Tags": "{}",
+            "VpcId": group.as_ref().map(|g| g.vpc_id.clone()).unwrap_or_default(),
+            "VSwitchId": "",
+        },
+    })
+    .to_string())
+}
+
+/// Takes verdicts for a token that was given out, each of the documented shape.
+pub(super) fn put_evaluations(call: &Call<'_>, state: &mut State) -> Result<String, Failure> {
+    let token = call.need("ResultToken")?;
+    let bad = |what: &str| Failure::bad("InvalidParameter.Evaluations", what.to_owned());
+    let list: Vec<Value> = serde_json::from_str(call.need("Evaluations")?)
+        .map_err(|_| bad("Evaluations is not a JSON array."))?;
+    for item in &list {
+        let text = |key: &str| item.get(key).and_then(Value::as_str);
+        for key in [
+            "complianceResourceId",
+            "complianceResourceType",
+            "complianceRegionId",
+            "annotation",
+        ] {
+            if text(key).is_none() {
+                return Err(bad(&format!("{key} is missing.")));
+            }
+        }
+        if text("annotation").is_some_and(|note| note.chars().count() > 256) {
+            return Err(bad("annotation is longer than 256 characters."));
+        }
+        let kinds = [
+            "COMPLIANT",
+            "NON_COMPLIANT",
+            "NOT_APPLICABLE",
+            "INSUFFICIENT_DATA",
+        ];
+        if !text("complianceType").is_some_and(|kind| kinds.contains(&kind)) {
+            return Err(bad("complianceType is none."));
+        }
+        if item
+            .get("orderingTimestamp")
+            .and_then(Value::as_i64)
+            .is_none()
+        {
+            return Err(bad("orderingTimestamp is missing."));
+        }
+    }
+    let Some(taken) = state.world.verdicts.get_mut(token) else {
+        return Err(Failure::bad(
+            "InvalidParameter.ResultToken",
+            "The specified ResultToken is not valid.",
+        ));
+    };
+    taken.extend(list);
+    Ok(json!({"RequestId": call.request_id, "Result": true}).to_string())
+}
+
 fn answer(
     call: &Call<'_>,
     page: &[(&str, Group)],

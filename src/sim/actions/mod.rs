@@ -7,7 +7,7 @@
 //! | `change` | Revoke, Authorize, Modify, both directions; TagResources |
 //! | `validate` | what AuthorizeSecurityGroup demands of a rule |
 //! | `machines` | DescribeInstances, DescribeNetworkInterfaces |
-//! | `config` | ListDiscoveredResources |
+//! | `config` | ListDiscoveredResources, GetDiscoveredResource, PutEvaluations |
 //! | `identity` | STS, the resource directory, StartConfigRuleEvaluation |
 //! | `trail` | LookupEvents, and the recording of what it answers |
 //!
@@ -341,6 +341,22 @@ static SPECS: &[Spec] = &[
         "config",
         &["ConfigRuleId", "CompliancePackId", "RevertEvaluation"],
         identity::start_evaluation,
+    ),
+    other(
+        "GetDiscoveredResource",
+        "Config",
+        "2020-09-07",
+        "config",
+        &["ResourceId", "ResourceType", "Region", "ComplianceOption"],
+        config::get_discovered,
+    ),
+    other(
+        "PutEvaluations",
+        "Config",
+        "2020-09-07",
+        "config",
+        &["ResultToken", "Evaluations", "DeleteMode"],
+        config::put_evaluations,
     ),
     other(
         "ListDiscoveredResources",

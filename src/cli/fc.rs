@@ -1,0 +1,523 @@
+//! `fc`: serves Function Compute's custom runtime. Listens before anything else, takes one event at a
+//! time, and does nothing after it has answered: the instance is frozen then.
+
+use super::exit::{Exit, Failure};
+use super::{Global, run, setup, show};
+use crate::config::program::RoleKeys;
+use crate::config::schedule::Accounts;
+use crate::config::{Problem, Problems, Program, Schedule};
+use crate::host::fc::{
+    self, Control, CustomRule, Event, Headers, Payload, Resource, SECURITY_GROUP, Timer,
+};
+use crate::job::event::{Asked, Evaluation};
+use crate::job::{Job, Stop};
+use crate::model::{AccountId, Trigger, TriggerResource};
+use crate::policy::remediation::Mode;
+use crate::report::view::visible;
+use crate::state::events::Fired;
+use bytes::Bytes;
+use chrono::Utc;
+use clap::Args;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+
+/// Arguments of `fc`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Fc {
+    /// What Cloud Config's events are judged under
+    #[arg(long, value_name = "FILE", default_value = "schedules/config.toml")]
+    schedule: PathBuf,
+    /// Where the schedules lie that timers name
+    #[arg(long, value_name = "DIR", default_value = "schedules")]
+    folder: PathBuf,
+    /// Listen there instead of on the platform's port
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+/// The platform's own default port.
+const PORT: &str = "9000";
+
+/// The largest event: the platform's limit for synchronous calls.
+const LARGEST: usize = 32 << 20;
+
+/// What an invocation came to.
+struct Answer {
+    success: bool,
+    body: Value,
+}
+
+impl Answer {
+    fn no(why: impl Into<String>) -> Self {
+        Self {
+            success: false,
+            body: json!({ "error": why.into() }),
+        }
+    }
+}
+
+struct Server {
+    args: Fc,
+    global: Global,
+    /// One event at a time; held by the job that goes on, with what stops it.
+    busy: Mutex<()>,
+    stop: std::sync::Mutex<Option<Stop>>,
+}
+
+impl Fc {
+    pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let environment = setup::environment();
+        let address = self.listen.clone().unwrap_or_else(|| {
+            let port = environment.get("FC_CUSTOM_LISTEN_PORT").unwrap_or(PORT);
+            format!("0.0.0.0:{port}")
+        });
+        // First of all: the platform gives an instance seconds to listen.
+        let listener = TcpListener::bind(&address)
+            .await
+            .map_err(|why| Failure::start(format!("cannot listen on {address}: {why}")))?;
+        let bound = listener
+            .local_addr()
+            .map_err(|why| Failure::start(format!("cannot listen on {address}: {why}")))?;
+        show::line(&format!(
+            "FunctionCompute sgwarden runtime inited. Listening on {bound}"
+        ));
+        let server = Arc::new(Server {
+            args: self,
+            global: global.clone(),
+            busy: Mutex::new(()),
+            stop: std::sync::Mutex::new(None),
+        });
+        loop {
+            let (socket, _) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(why) => {
+                    tracing::warn!(%why, "a connection was not accepted");
+                    continue;
+                }
+            };
+            let server = Arc::clone(&server);
+            let serve = service_fn(move |request| {
+                let server = Arc::clone(&server);
+                async move { Ok::<_, Infallible>(server.serve(request).await) }
+            });
+            tokio::spawn(async move {
+                let served = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(socket), serve)
+                    .await;
+                if let Err(why) = served {
+                    tracing::debug!(%why, "a connection ended");
+                }
+            });
+        }
+    }
+}
+
+impl Server {
+    async fn serve(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let headers = Headers::read(|name| parts.headers.get(name)?.to_str().ok());
+        let answer = match headers {
+            Err(why) => Answer::no(why),
+            Ok(headers) => {
+                let word = match headers.control {
+                    Control::Invoke => "Invoke",
+                    Control::Initialize => "Initialize",
+                    Control::PreStop => "PreStop",
+                };
+                // Without these lines the platform's console shows no log of the invocation.
+                let id = visible(&headers.request_id);
+                show::line(&format!("FC {word} Start RequestId: {id}"));
+                let answer = match headers.control {
+                    Control::Invoke => self.invoke(&headers, body).await,
+                    Control::Initialize => self.initialize(),
+                    Control::PreStop => self.pre_stop().await,
+                };
+                if !answer.success {
+                    tracing::error!(request_id = %id, "{}", answer.body);
+                }
+                show::line(&format!("FC {word} End RequestId: {id}"));
+                answer
+            }
+        };
+        respond(&answer)
+    }
+
+    /// Reads the configuration and the schedule of Cloud Config's events: a mistake in the package shows
+    /// when the instance starts.
+    fn initialize(&self) -> Answer {
+        let mut problems = Vec::new();
+        if let Err(failure) = setup::program(&self.global) {
+            problems.push(failure.message);
+        }
+        if self.args.schedule.is_file()
+            && let Err(failure) = setup::program_and_schedule(&self.global, &self.args.schedule)
+        {
+            problems.push(failure.message);
+        }
+        if problems.is_empty() {
+            Answer {
+                success: true,
+                body: json!({ "ready": true }),
+            }
+        } else {
+            Answer::no(problems.join("\n"))
+        }
+    }
+
+    /// Asks the job that goes on to stop and waits for its end.
+    async fn pre_stop(&self) -> Answer {
+        if let Some(stop) = self.stopping().as_ref() {
+            stop.ask("the instance is being stopped");
+        }
+        let _ended = self.busy.lock().await;
+        Answer {
+            success: true,
+            body: json!({ "stopped": true }),
+        }
+    }
+
+    fn stopping(&self) -> std::sync::MutexGuard<'_, Option<Stop>> {
+        self.stop
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn invoke(&self, headers: &Headers, body: Incoming) -> Answer {
+        let arrived = tokio::time::Instant::now();
+        let event = match Limited::new(body, LARGEST).collect().await {
+            Ok(body) => Event::parse(&body.to_bytes()),
+            Err(why) => Err(format!("the event could not be read: {why}")),
+        };
+        let event = match event {
+            Ok(event) => event,
+            Err(why) => return Answer::no(format!("{why}; nothing was changed")),
+        };
+        let _one = self.busy.lock().await;
+        let stop = Stop::default();
+        *self.stopping() = Some(stop.clone());
+        let work = self.take(&event, headers, &stop);
+        let answer = match headers.timeout {
+            None => work.await,
+            Some(timeout) => {
+                let last = arrived + timeout.saturating_sub(fc::kept_back(timeout));
+                let mut work = std::pin::pin!(work);
+                tokio::select! {
+                    answer = &mut work => answer,
+                    () = tokio::time::sleep_until(last) => {
+                        stop.ask("the function's time-out is near");
+                        work.await
+                    }
+                }
+            }
+        };
+        *self.stopping() = None;
+        match answer {
+            Ok(answer) => answer,
+            Err(failure) => Answer {
+                success: false,
+                body: json!({ "exit": failure.exit.code(), "error": failure.message }),
+            },
+        }
+    }
+
+    async fn take(&self, event: &Event, headers: &Headers, stop: &Stop) -> Result<Answer, Failure> {
+        let mut program = setup::program(&self.global)?;
+        program.on_function_compute();
+        program.keys = headers.keys.as_ref().map(|keys| RoleKeys {
+            id: keys.id.clone(),
+            secret: keys.secret.clone(),
+            token: keys.token.clone(),
+        });
+        match event {
+            Event::Timer(timer) => self.timer(&program, timer, headers, stop).await,
+            Event::Remediation(resources) => {
+                self.remediation(&program, resources, headers, stop).await
+            }
+            Event::CustomRule(rule) => self.custom_rule(&program, rule, headers, stop).await,
+        }
+    }
+
+    async fn timer(
+        &self,
+        program: &Program,
+        timer: &Timer,
+        headers: &Headers,
+        stop: &Stop,
+    ) -> Result<Answer, Failure> {
+        let schedule = match &timer.payload {
+            Payload::Named(name) => {
+                let file = self.args.folder.join(format!("{name}.toml"));
+                read(setup::schedule(&file, &program.base, Some(program)))?
+            }
+            Payload::Text(text) => read(setup::schedule_text(&timer.name, text, program))?,
+        };
+        refuse_lost_state(program, &schedule)?;
+        let state = setup::state(program)?;
+        match state.fired(&timer.name, &timer.time)? {
+            Fired::Answered(answer) => {
+                let before: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
+                return Ok(Answer {
+                    success: before["exit"] == Exit::Done.code(),
+                    body: json!({ "repeated": true, "trigger": timer.name, "time": timer.time,
+                        "answer": before }),
+                });
+            }
+            // Whatever took it died: what it changed is settled by the journal, the rest is due.
+            Fired::Unfinished | Fired::Never => {
+                state.note_fired(&timer.name, &timer.time, "")?;
+            }
+        }
+        let job = Job {
+            command: "run".to_owned(),
+            schedule,
+            copies: None,
+        };
+        let asked = Asked {
+            trigger: Trigger {
+                kind: "timer".to_owned(),
+                name: timer.name.clone(),
+                time: Some(timer.time.clone()),
+                request_id: headers.request_id.clone(),
+                resources: Vec::new(),
+            },
+            evaluation: None,
+        };
+        let answer = self.job(program, &job, &asked, stop).await?;
+        state.note_fired(&timer.name, &timer.time, &answer.body.to_string())?;
+        Ok(answer)
+    }
+
+    async fn job(
+        &self,
+        program: &Program,
+        job: &Job,
+        asked: &Asked,
+        stop: &Stop,
+    ) -> Result<Answer, Failure> {
+        let (outcome, unsaid) =
+            run::whole_for(&self.global, program, job, Some(asked), stop).await?;
+        let exit = Exit::of(&outcome, None);
+        let mut body = show::outcome_json(&outcome, exit);
+        if let Some(trigger) = &outcome.record.header.trigger {
+            body["resources"] = json!(trigger.resources);
+        }
+        if let Some(error) = &unsaid {
+            body["error"] = json!(format!(
+                "Cloud Config did not take the verdicts: {}: {} (request id {})",
+                error.code, error.message, error.request_id
+            ));
+        }
+        Ok(Answer {
+            success: exit == Exit::Done && unsaid.is_none(),
+            body,
+        })
+    }
+
+    /// The schedule that Cloud Config's events are judged under.
+    fn events_schedule(&self, program: &Program) -> Result<Schedule, Failure> {
+        read(setup::schedule(
+            &self.args.schedule,
+            &program.base,
+            Some(program),
+        ))
+    }
+
+    async fn remediation(
+        &self,
+        program: &Program,
+        resources: &[Resource],
+        headers: &Headers,
+        stop: &Stop,
+    ) -> Result<Answer, Failure> {
+        let schedule = self.events_schedule(program)?;
+        refuse_lost_state(program, &schedule)?;
+        let mut by_rule: BTreeMap<&str, Vec<&Resource>> = BTreeMap::new();
+        for resource in resources {
+            by_rule.entry(&resource.rule).or_default().push(resource);
+        }
+        let mut runs = Vec::new();
+        let mut success = true;
+        for (rule, resources) in by_rule {
+            let mut schedule = schedule.clone();
+            // One group of one group read is a whole share: a limit made for whole estates.
+            schedule.remediation.max_share_percent = 100;
+            schedule.remediation.config_rule = Some(rule.to_owned());
+            let trigger = trigger_of("remediation", rule, headers, &resources);
+            let Some(schedule) = narrowed(schedule, &resources) else {
+                runs.push(json!({ "resources": left_alone(trigger) }));
+                continue;
+            };
+            let job = Job {
+                command: "run".to_owned(),
+                schedule,
+                copies: None,
+            };
+            let asked = Asked {
+                trigger,
+                evaluation: None,
+            };
+            let answer = self.job(program, &job, &asked, stop).await?;
+            success &= answer.success;
+            runs.push(answer.body);
+        }
+        Ok(Answer {
+            success,
+            body: json!({ "event": "remediation", "runs": runs }),
+        })
+    }
+
+    async fn custom_rule(
+        &self,
+        program: &Program,
+        rule: &CustomRule,
+        headers: &Headers,
+        stop: &Stop,
+    ) -> Result<Answer, Failure> {
+        let mut schedule = self.events_schedule(program)?;
+        // Asked for a verdict, nothing is changed.
+        schedule.remediation.mode = Mode::Off;
+        schedule.scope.accounts = Accounts::Own;
+        let resources: Vec<&Resource> = rule.resource.iter().collect();
+        let schedule = match rule.resource {
+            None => schedule,
+            Some(_) => match narrowed(schedule.clone(), &resources) {
+                Some(schedule) => schedule,
+                // Not a group: a run over nothing keeps the event and the answer to it in evidence.
+                None => {
+                    schedule.scope.regions = Some(Vec::new());
+                    schedule.scope.groups = Some(Vec::new());
+                    schedule
+                }
+            },
+        };
+        let job = Job {
+            command: "run".to_owned(),
+            schedule,
+            copies: None,
+        };
+        let asked = Asked {
+            trigger: trigger_of("custom-rule", "", headers, &resources),
+            evaluation: Some(Evaluation {
+                token: rule.token.clone(),
+                ordering: rule.ordering,
+                whole: rule.resource.is_none(),
+            }),
+        };
+        let mut answer = self.job(program, &job, &asked, stop).await?;
+        answer.body["event"] = json!("custom-rule");
+        Ok(answer)
+    }
+}
+
+fn read(schedule: Result<Schedule, Vec<Problem>>) -> Result<Schedule, Failure> {
+    schedule.map_err(|problems| Failure::usage(Problems(problems).to_string()))
+}
+
+fn trigger_of(kind: &str, name: &str, headers: &Headers, resources: &[&Resource]) -> Trigger {
+    Trigger {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        time: Some(Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+        request_id: headers.request_id.clone(),
+        resources: resources
+            .iter()
+            .map(|resource| TriggerResource {
+                account: AccountId::new(resource.account.clone()),
+                region: resource.region.clone(),
+                id: resource.id.clone(),
+                kind: resource.kind.clone(),
+                config: None,
+                outcome: String::new(),
+            })
+            .collect(),
+    }
+}
+
+/// The schedule for these groups only, within its own regions; `None` where none of them is one.
+fn narrowed(mut schedule: Schedule, resources: &[&Resource]) -> Option<Schedule> {
+    let groups: Vec<&&Resource> = resources
+        .iter()
+        .filter(|resource| resource.kind == SECURITY_GROUP)
+        .filter(|resource| crate::config::program::is_region(&resource.region))
+        .filter(|resource| {
+            let regions = &schedule.scope.regions;
+            regions
+                .as_ref()
+                .is_none_or(|ids| ids.contains(&resource.region))
+        })
+        .collect();
+    if groups.is_empty() {
+        return None;
+    }
+    let sorted = |of: fn(&Resource) -> &String| {
+        let mut ids: Vec<String> = groups.iter().map(|resource| of(resource).clone()).collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    };
+    // Cloud Config speaks of the account that the function is in.
+    schedule.scope.accounts = Accounts::Own;
+    schedule.scope.may_be_gone = true;
+    schedule.scope.regions = Some(sorted(|resource| &resource.region));
+    schedule.scope.groups = Some(sorted(|resource| &resource.id));
+    Some(schedule)
+}
+
+/// Resources of which none is read.
+fn left_alone(trigger: Trigger) -> Vec<Value> {
+    trigger
+        .resources
+        .into_iter()
+        .map(|resource| {
+            let why = if resource.kind == SECURITY_GROUP {
+                "left alone: its region is not in the schedule's scope"
+            } else {
+                "left alone: not a security group"
+            };
+            json!({ "account": resource.account, "region": resource.region, "id": resource.id,
+                "kind": resource.kind, "outcome": why })
+        })
+        .collect()
+}
+
+/// A state that goes with the instance loses the journal: nothing may be changed on it.
+fn refuse_lost_state(program: &Program, schedule: &Schedule) -> Result<(), Failure> {
+    if schedule.remediation.mode.changes()
+        && program.state.folder().is_some()
+        && !program.said.state
+    {
+        return Err(Failure::start(
+            "the state would be a folder of this instance, which goes with it, and the schedule may change \
+             things: set storage.state to oss://BUCKET/PREFIX in sgwarden.toml (or to a file: of a disk that \
+             stays)",
+        ));
+    }
+    Ok(())
+}
+
+fn respond(answer: &Answer) -> Response<Full<Bytes>> {
+    let status = fc::status(answer.success);
+    let body = Full::new(Bytes::from(answer.body.to_string()));
+    let mut response = Response::new(body);
+    // Both signals: without the header the platform takes every answer for a success.
+    if let Ok(code) = hyper::StatusCode::from_u16(status) {
+        *response.status_mut() = code;
+    }
+    let headers = response.headers_mut();
+    headers.insert("x-fc-status", hyper::header::HeaderValue::from(status));
+    headers.insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("application/octet-stream"),
+    );
+    response
+}
