@@ -5,6 +5,7 @@ mod accounts;
 mod attached;
 mod attribution;
 mod change;
+pub mod check;
 mod delivery;
 pub mod event;
 mod read;

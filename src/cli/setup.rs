@@ -12,7 +12,7 @@ use crate::job::Tools;
 use crate::remedy::apply::Waits;
 use crate::state::State;
 use crate::storage::place::{BucketUrl, Protocol};
-use crate::storage::{AccessKeys, Bucket, Keys, Place};
+use crate::storage::{AccessKeys, Bucket, Keys, Place, Shelf};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -258,6 +258,14 @@ pub(super) fn store(program: &Program) -> Result<Store, Failure> {
     match &program.store {
         Place::Folder(folder) => Ok(Store::new(folder)),
         Place::Bucket(url) => Ok(Store::in_bucket(bucket(program, url)?, &program.spool)),
+    }
+}
+
+/// A place as named files, to try whether it can be written.
+pub(super) fn shelf(program: &Program, place: &Place) -> Result<Shelf, Failure> {
+    match place {
+        Place::Folder(folder) => Ok(Shelf::Folder(folder.clone())),
+        Place::Bucket(url) => Ok(Shelf::Bucket(bucket(program, url)?)),
     }
 }
 

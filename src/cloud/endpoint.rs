@@ -21,6 +21,16 @@ pub enum Service {
 }
 
 impl Service {
+    /// The service of a product.
+    pub fn of(product: Product) -> Self {
+        match product {
+            Product::Ecs => Self::Ecs,
+            Product::Sts => Self::Sts,
+            Product::Config => Self::Config,
+            Product::ResourceDirectoryMaster => Self::ResourceDirectory,
+        }
+    }
+
     /// The API's version.
     pub fn version(self) -> &'static str {
         match self {

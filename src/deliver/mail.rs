@@ -150,6 +150,40 @@ impl MailSettings {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// The user to log in as.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Whether the connection is kept from others.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.security != Security::None
+    }
+
+    /// Connects, with TLS and login as configured, and says NOOP: no letter is sent.
+    pub(super) async fn session(&self, limit: Duration) -> Result<(), Refusal> {
+        let plain = |told: String| Refusal {
+            told,
+            code: None,
+            of_tls: false,
+        };
+        let transport = self.transport().map_err(plain)?;
+        match tokio::time::timeout(limit, transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(plain(format!("{} does not answer NOOP", self.relay()))),
+            Ok(Err(why)) => Err(Refusal {
+                told: in_full(&why),
+                code: why.status().and_then(|code| code.to_string().parse().ok()),
+                of_tls: why.is_tls() || is_of_tls(&why),
+            }),
+            Err(_) => Err(plain(format!(
+                "{} did not answer within {} s",
+                self.relay(),
+                limit.as_secs()
+            ))),
+        }
+    }
+
     fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
         let tls = match self.security {
             Security::None => Tls::None,
@@ -423,6 +457,31 @@ async fn one(
             false,
         )),
     }
+}
+
+/// Why a session with the relay did not come about.
+pub(super) struct Refusal {
+    /// What was answered, or what happened.
+    pub(super) told: String,
+    /// The relay's code, where it answered.
+    pub(super) code: Option<u16>,
+    /// Whether TLS itself failed.
+    pub(super) of_tls: bool,
+}
+
+/// An error with its causes, in one line.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !told.contains(&text) {
+            told.push_str(": ");
+            told.push_str(&text);
+        }
+        source = cause.source();
+    }
+    told
 }
 
 /// Whether TLS itself failed, such as a certificate of a stranger: lettre calls that a connection

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `mail` | composing and sending mail |
 //! | `webhook` | short messages into chats, and the heartbeat |
+//! | `probe` | the relay tried step by step, no letter sent |
 //!
 //! To add a channel: `NAME.rs`, its table in `config/schedule.rs`, a fake beside `sim/smtp.rs`.
 
 pub mod mail;
+pub mod probe;
 pub mod webhook;
 
 pub use mail::{MailSettings, Message};

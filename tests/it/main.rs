@@ -6,6 +6,7 @@ mod attached;
 mod attribution;
 mod call;
 mod change;
+mod check;
 mod collect;
 mod controls;
 mod credentials;

@@ -321,6 +321,17 @@ pub(super) fn start_evaluation(call: &Call<'_>, state: &mut State) -> Result<Str
         Some(pack) => pack,
         None => call.need("ConfigRuleId")?,
     };
+    // Rules are not simulated, so any is believed to be there; an id of zeros is one that cannot be.
+    if rule
+        .strip_prefix("cr-")
+        .is_some_and(|id| id.len() > 8 && id.bytes().all(|b| b == b'0'))
+    {
+        return Err(Failure::new(
+            404,
+            "ConfigRuleNotExists",
+            "The config rule does not exist.",
+        ));
+    }
     state.world.evaluations.push(rule.into());
     Ok(json!({"RequestId": call.request_id, "Result": true}).to_string())
 }

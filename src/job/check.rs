@@ -1,0 +1,248 @@
+//! Tries what a job will need before it needs it, and changes nothing: credentials, clock, permissions,
+//! mail, storage. What is found is data; `cli/check.rs` prints it.
+
+mod permissions;
+
+use super::Tools;
+use crate::cloud::CallFailure;
+use crate::config::Schedule;
+use crate::config::schedule::Accounts;
+use crate::model::actions::Task;
+use crate::model::{AccountId, Identity};
+use crate::storage::Shelf;
+use chrono::{DateTime, SecondsFormat, Utc};
+use std::collections::BTreeSet;
+
+/// How a thing that was tried stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It works.
+    Works,
+    /// The service did not refuse for want of permission: all that can be said without doing it.
+    Indicative,
+    /// It was not tried, and why not is said.
+    NotTried,
+    /// It is missing, and every run is complete without it.
+    Optional,
+    /// It is missing, or broken.
+    Missing,
+}
+
+impl Standing {
+    /// The word for people and scripts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Indicative => "indicative",
+            Self::NotTried => "not_tried",
+            Self::Optional => "optional",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// `credentials`, `clock`, `permission`, `mail`, `storage`, `schedule`
+    pub part: &'static str,
+    /// What: a RAM action, a step, a file.
+    pub what: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// What was found.
+    pub found: String,
+    /// What to do, where something is missing.
+    pub todo: Option<String>,
+}
+
+impl Tried {
+    /// Something that works.
+    pub fn works(part: &'static str, what: impl Into<String>, found: impl Into<String>) -> Self {
+        Self {
+            part,
+            what: what.into(),
+            standing: Standing::Works,
+            found: found.into(),
+            todo: None,
+        }
+    }
+
+    /// Something that is missing or broken.
+    pub fn missing(
+        part: &'static str,
+        what: impl Into<String>,
+        found: impl Into<String>,
+        todo: impl Into<String>,
+    ) -> Self {
+        Self {
+            part,
+            what: what.into(),
+            standing: Standing::Missing,
+            found: found.into(),
+            todo: Some(todo.into()),
+        }
+    }
+}
+
+/// What schedules ask for, together.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Jobs that need permissions.
+    pub tasks: BTreeSet<Task>,
+    /// Accounts named in scopes.
+    pub accounts: BTreeSet<AccountId>,
+    /// Whether the resource directory is asked for its accounts.
+    pub directory: bool,
+}
+
+impl Wanted {
+    /// Of these schedules; `scan` always.
+    pub fn of(schedules: &[Schedule]) -> Self {
+        let mut out = Self::default();
+        out.tasks.insert(Task::Scan);
+        for schedule in schedules {
+            let mode = schedule.remediation.mode;
+            if mode.changes() {
+                // The jobs that change are called like the modes.
+                let named = |task: &Task| task.as_str() == mode.as_str();
+                out.tasks.extend(Task::ALL.into_iter().filter(named));
+                out.tasks.insert(Task::Rollback);
+            }
+            if schedule.remediation.config_rule.is_some() {
+                out.tasks.insert(Task::ConfigRule);
+            }
+            match &schedule.scope.accounts {
+                Accounts::Own => {}
+                Accounts::Directory => {
+                    out.tasks.insert(Task::Accounts);
+                    out.directory = true;
+                }
+                Accounts::Listed(accounts) => {
+                    out.tasks.insert(Task::Accounts);
+                    out.accounts.extend(accounts.iter().cloned());
+                }
+            }
+        }
+        // Every run asks for them, and is complete without.
+        out.tasks.extend([Task::Attached, Task::Completeness]);
+        out
+    }
+}
+
+/// The clock's distance beyond which it is called wrong: the service refuses at 15 minutes, and evidence
+/// is out of order long before.
+const CLOCK: i64 = 60;
+
+/// Who we are, the clock, and each permission that is wanted, in each account.
+///
+/// # Errors
+/// Not even GetCallerIdentity is answered: nothing else can be tried.
+pub async fn cloud(
+    tools: &Tools,
+    wanted: &Wanted,
+    region: &str,
+) -> Result<(Identity, Vec<Tried>), Box<CallFailure>> {
+    let client = &tools.client;
+    let identity = client.caller_identity().await?.value;
+    let source = client.keys().source();
+    let mut out = vec![Tried::works(
+        "credentials",
+        source.as_deref().unwrap_or("given"),
+        match client.keys().expires() {
+            Some(expires) => format!("{}, renewed before {}", identity.arn, utc(expires)),
+            None => identity.arn.clone(),
+        },
+    )];
+    if identity.kind == "Account" {
+        out.push(Tried {
+            part: "credentials",
+            what: "the account's own key".to_owned(),
+            standing: Standing::Optional,
+            found: "it may do everything, and cannot assume a role".to_owned(),
+            todo: Some("use a RAM user or role with a policy of deploy/ram".to_owned()),
+        });
+    }
+    out.push(match client.clock_offset() {
+        Some(offset) if offset.abs() <= CLOCK => {
+            Tried::works("clock", "offset", format!("{offset} s from the service's"))
+        }
+        Some(offset) => Tried::missing(
+            "clock",
+            "offset",
+            format!("{offset} s from the service's"),
+            "set this machine's clock, by NTP: the service refuses what is 900 s off",
+        ),
+        None => Tried {
+            part: "clock",
+            what: "offset".to_owned(),
+            standing: Standing::NotTried,
+            found: "the service sends no date to compare with".to_owned(),
+            todo: None,
+        },
+    });
+    out.extend(permissions::try_all(client, wanted, &identity.account, region).await);
+    Ok((identity, out))
+}
+
+/// A file is written, read back and removed.
+pub fn storage(what: &str, shelf: &Shelf) -> Tried {
+    const PROBE: &str = "sgwarden-check.probe";
+    // A folder that is not there is made by the first run; what a probe made is taken away again.
+    let made = match shelf {
+        Shelf::Folder(root) if !root.exists() => Some(root),
+        Shelf::Folder(_) | Shelf::Bucket(_) => None,
+    };
+    let text = b"written by sgwarden check, and removed again\n";
+    let missing = |doing: &str, why: String| {
+        Tried::missing(
+            "storage",
+            what,
+            format!("{doing}: {why}"),
+            format!(
+                "let this user write, read and remove files in {}",
+                shelf.shown("")
+            ),
+        )
+    };
+    if let Err(why) = shelf.write(PROBE, text) {
+        return missing("cannot be written", chain(&why));
+    }
+    let read = shelf.read(PROBE);
+    let removed = shelf.remove(PROBE);
+    if let Some(root) = made {
+        // Only where it is empty, which is all that a probe leaves.
+        let _ = std::fs::remove_dir(root);
+    }
+    match read {
+        Ok(Some(bytes)) if bytes == text => {}
+        Ok(_) => return missing("is not read as it was written", "other bytes".to_owned()),
+        Err(why) => return missing("cannot be read back", chain(&why)),
+    }
+    match removed {
+        Ok(()) => Tried::works(
+            "storage",
+            what,
+            format!("{}: written, read back, removed", shelf.shown("")),
+        ),
+        Err(why) => missing("a file cannot be removed", chain(&why)),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !out.contains(&text) {
+            out.push_str(": ");
+            out.push_str(&text);
+        }
+        source = cause.source();
+    }
+    out
+}
+
+fn utc(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

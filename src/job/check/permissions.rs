@@ -1,0 +1,243 @@
+//! Each permission tried by the call that needs it, on ids that cannot exist: a refusal for want of
+//! permission comes before one for want of the thing (Forbidden.RAM, NoPermission against the NotFound
+//! codes), so any other answer says that the permission is there. With a policy scoped by resource that
+//! says little, and of a change nothing more can be tried without making one: then it is "indicative".
+//!
+//! To add an action, give it its parameters in [`probe`]; one without stands in the answer as not tried.
+
+use super::{Standing, Tried, Wanted};
+use crate::cloud::call::{Effect, Request};
+use crate::cloud::{CallFailure, Client, Kind, Service};
+use crate::model::AccountId;
+use crate::model::actions::{ACTIONS, Action, Product, Task};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Ids that no thing has: the service's own have letters and digits of its choice behind the region's code.
+const GROUP: &str = "sg-0000000000000000check";
+const RULE: &str = "sgr-0000000000000000check";
+const PREFIX_LIST: &str = "pl-0000000000000000check";
+const PORT_LIST: &str = "prl-0000000000000000check";
+const CONFIG_RULE: &str = "cr-0000000000000000";
+
+/// The parameters to try an action with, beside RegionId; `None`: there is no harmless way.
+fn probe(action: &Action) -> Option<Vec<(&'static str, &'static str)>> {
+    Some(match (action.product, action.name) {
+        (Product::Ecs, "DescribeRegions") => vec![("AcceptLanguage", "en-US")],
+        (Product::Ecs, "DescribeSecurityGroups") => {
+            vec![("SecurityGroupId", GROUP), ("MaxResults", "100")]
+        }
+        (Product::Ecs, "DescribeSecurityGroupAttribute") => vec![("SecurityGroupId", GROUP)],
+        (Product::Ecs, "DescribePrefixListAttributes") => vec![("PrefixListId", PREFIX_LIST)],
+        (Product::Ecs, "DescribePortRangeListEntries") => vec![("PortRangeListId", PORT_LIST)],
+        (Product::Ecs, "DescribeInstances" | "DescribeNetworkInterfaces") => {
+            vec![("MaxResults", "10")]
+        }
+        (Product::Ecs, "RevokeSecurityGroup" | "RevokeSecurityGroupEgress") => {
+            vec![("SecurityGroupId", GROUP), ("SecurityGroupRuleId.1", RULE)]
+        }
+        // A Drop of an address of no one, should the group exist against all expectation.
+        (Product::Ecs, "AuthorizeSecurityGroup") => vec![
+            ("SecurityGroupId", GROUP),
+            ("Permissions.1.Policy", "drop"),
+            ("Permissions.1.IpProtocol", "TCP"),
+            ("Permissions.1.PortRange", "9/9"),
+            ("Permissions.1.SourceCidrIp", "192.0.2.1/32"),
+        ],
+        (Product::Config, "ListDiscoveredResources") => vec![
+            ("MaxResults", "1"),
+            ("ResourceTypes", "ACS::ECS::SecurityGroup"),
+        ],
+        (Product::Config, "StartConfigRuleEvaluation") => vec![("ConfigRuleId", CONFIG_RULE)],
+        _ => return None,
+    })
+}
+
+/// Tries all that is wanted: the directory, the way into each account, and in each the actions of its jobs.
+pub(super) async fn try_all(
+    client: &Arc<Client>,
+    wanted: &Wanted,
+    home: &AccountId,
+    region: &str,
+) -> Vec<Tried> {
+    let mut out = Vec::new();
+    let mut accounts: BTreeSet<AccountId> = wanted.accounts.clone();
+    if wanted.directory {
+        match client.directory().await {
+            Ok(answer) => {
+                let count = answer.value.len();
+                for name in ["GetResourceDirectory", "ListAccounts"] {
+                    let action = find(Product::ResourceDirectoryMaster, name);
+                    out.push(granted(action, None, &format!("{count} accounts")));
+                }
+                accounts.extend(answer.value);
+            }
+            Err(failure) => out.push(refused(
+                find(Product::ResourceDirectoryMaster, &failure.action),
+                None,
+                &failure,
+            )),
+        }
+    }
+    accounts.remove(home);
+    out.extend(account(client, wanted, home, None, region).await);
+    for other in &accounts {
+        let assume = find(Product::Sts, "AssumeRole");
+        match client.enter(other).await {
+            Ok(answer) => {
+                out.push(granted(assume, Some(other), &answer.value.arn));
+                out.extend(account(client, wanted, other, Some(other), region).await);
+            }
+            Err(failure) => out.push(refused(assume, Some(other), &failure)),
+        }
+    }
+    out
+}
+
+fn find(product: Product, name: &str) -> Option<&'static Action> {
+    crate::model::actions::find(product, name)
+}
+
+/// The actions of one account; `shown`: it is named in each line.
+async fn account(
+    client: &Arc<Client>,
+    wanted: &Wanted,
+    account: &AccountId,
+    shown: Option<&AccountId>,
+    region: &str,
+) -> Vec<Tried> {
+    let mut out = Vec::new();
+    for action in ACTIONS {
+        let of_accounts = action.tasks.iter().all(|task| *task == Task::Accounts);
+        let is_wanted = action.tasks.iter().any(|task| wanted.tasks.contains(task));
+        if action.ram.is_none() || of_accounts || !is_wanted {
+            continue;
+        }
+        let Some(params) = probe(action) else {
+            out.push(Tried {
+                part: "permission",
+                what: name(Some(action), shown),
+                standing: Standing::NotTried,
+                found: format!(
+                    "needed to {}; there is no harmless way to try it",
+                    action.purpose
+                ),
+                todo: None,
+            });
+            continue;
+        };
+        let service = Service::of(action.product);
+        // DescribeRegions has no region of its own.
+        let is_regional = action.product == Product::Ecs && action.name != "DescribeRegions";
+        let mut params: BTreeMap<String, String> = params
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        if is_regional {
+            params.insert("RegionId".to_owned(), region.to_owned());
+        }
+        let request = Request {
+            service,
+            action: action.name.to_owned(),
+            account: account.clone(),
+            region: if is_regional {
+                region.to_owned()
+            } else {
+                String::new()
+            },
+            host: None,
+            params,
+            effect: if action.changes {
+                Effect::Change
+            } else {
+                Effect::Read
+            },
+        };
+        out.push(match client.call(&request, |_| Ok(())).await {
+            Ok(_) if action.changes => indicative(action, shown, "not refused"),
+            Ok(_) => granted(Some(action), shown, "answered"),
+            Err(failure) => match failure.kind {
+                // The service looked, and did not find: so it let us look.
+                Kind::NotFound => indicative(action, shown, &failure.code),
+                Kind::Service if is_of_the_thing(&failure.code) => {
+                    indicative(action, shown, &failure.code)
+                }
+                // Before or after it looked at the permission: nobody says.
+                Kind::Service => Tried {
+                    part: "permission",
+                    what: name(Some(action), shown),
+                    standing: Standing::NotTried,
+                    found: format!("to {}: {failure}; that says nothing of it", action.purpose),
+                    todo: None,
+                },
+                _ => refused(Some(action), shown, &failure),
+            },
+        });
+    }
+    out
+}
+
+/// Whether a refusal is for want of the thing that was asked for.
+fn is_of_the_thing(code: &str) -> bool {
+    ["NotFound", "NotExist", "NotEnabled"]
+        .iter()
+        .any(|word| code.contains(word))
+        || code == "InvalidParam.SecurityGroupRuleId"
+}
+
+fn name(action: Option<&Action>, account: Option<&AccountId>) -> String {
+    let ram = action.and_then(|action| action.ram).unwrap_or("unknown");
+    match account {
+        Some(account) => format!("{ram} in account {account}"),
+        None => ram.to_owned(),
+    }
+}
+
+fn purpose(action: Option<&Action>) -> &'static str {
+    action.map_or("", |action| action.purpose)
+}
+
+fn granted(action: Option<&Action>, account: Option<&AccountId>, found: &str) -> Tried {
+    Tried::works(
+        "permission",
+        name(action, account),
+        format!("to {}: {found}", purpose(action)),
+    )
+}
+
+fn indicative(action: &Action, account: Option<&AccountId>, code: &str) -> Tried {
+    Tried {
+        part: "permission",
+        what: name(Some(action), account),
+        standing: Standing::Indicative,
+        found: format!(
+            "to {}: tried on an id that cannot exist, answered {code}",
+            action.purpose
+        ),
+        todo: None,
+    }
+}
+
+fn refused(action: Option<&Action>, account: Option<&AccountId>, failure: &CallFailure) -> Tried {
+    let optional = action.is_some_and(|action| action.tasks.iter().all(|task| task.is_optional()));
+    Tried {
+        part: "permission",
+        what: name(action, account),
+        standing: if optional {
+            Standing::Optional
+        } else {
+            Standing::Missing
+        },
+        found: format!("to {}: {failure}", purpose(action)),
+        todo: Some(match failure.kind {
+            Kind::Forbidden => match &failure.advice {
+                Some(advice) => advice.clone(),
+                None => "grant it".to_owned(),
+            },
+            _ => failure
+                .advice
+                .clone()
+                .unwrap_or_else(|| "it could not be tried; try again".to_owned()),
+        }),
+    }
+}
