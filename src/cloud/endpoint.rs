@@ -28,6 +28,7 @@ impl Service {
             Product::Sts => Self::Sts,
             Product::Config => Self::Config,
             Product::ResourceDirectoryMaster => Self::ResourceDirectory,
+            Product::ActionTrail => Self::ActionTrail,
         }
     }
 
