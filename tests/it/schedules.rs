@@ -140,10 +140,18 @@ async fn all_that_is_wrong_is_said_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_schedule_that_ships_is_right() {
+async fn the_schedules_that_ship_are_right() {
     let host = Host::new(world(&[])).await;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules");
     let ran = host.run(&["schedules", folder, "--json"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stdout);
-    assert_eq!(ran.json()[0]["name"], "weekly");
+    let listed = ran.json();
+    assert_eq!(listed[0]["name"], "config");
+    assert_eq!(
+        listed[0]["next"],
+        serde_json::json!([]),
+        "events have no times"
+    );
+    assert_eq!(listed[1]["name"], "weekly");
+    assert_eq!(listed[1]["next"].as_array().map(Vec::len), Some(5));
 }
