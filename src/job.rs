@@ -489,10 +489,12 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
     let mut findings = record.findings;
     let mut resolved = record.resolved;
     let mut unread = unread_regions(&record.coverage);
+    let mut meant = vec![record.header.scope.clone()];
     let mut link = manifest.previous;
     for _ in 0..LOOK_BACK {
-        // What a run could not read it says nothing about: the run before it does.
-        let Some(before) = link.take().filter(|_| !unread.is_empty()) else {
+        // What a run could not read, or did not mean to, it says nothing about: the run before it does.
+        let narrow = meant.iter().all(|scope| !means_everything(scope));
+        let Some(before) = link.take().filter(|_| narrow || !unread.is_empty()) else {
             break;
         };
         let Ok((record, manifest)) = tools.store.read_record(&before.run) else {
@@ -505,7 +507,8 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
             };
             (is_unread(f.account.as_str(), f.region.as_str())
                 || is_unread(f.account.as_str(), "*")
-                || is_unread("*", "*"))
+                || is_unread("*", "*")
+                || meant.iter().all(|scope| !means(scope, f)))
                 && !findings.iter().any(|known| {
                     known.account == f.account
                         && known.region == f.region
@@ -519,6 +522,7 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
         resolved.extend(gone);
         let still = unread_regions(&record.coverage);
         unread.retain(|region| still.contains(region));
+        meant.push(record.header.scope);
         link = manifest.previous;
     }
     Ok(Before {
@@ -529,6 +533,27 @@ fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
         history: History::new(findings, resolved),
         unconfirmed,
     })
+}
+
+/// Whether a run meant every group of every region.
+fn means_everything(scope: &Scope) -> bool {
+    let all = |words: &[String]| words.iter().any(|word| word == "all");
+    all(&scope.regions) && all(&scope.groups)
+}
+
+/// Whether a run can have judged a finding's group: by its regions and by ids. A scope by names or tags
+/// is taken to mean it: what it no longer finds there has left it.
+fn means(scope: &Scope, finding: &crate::model::Finding) -> bool {
+    let region = scope
+        .regions
+        .iter()
+        .any(|word| word == "all" || *word == finding.region.as_str());
+    let ids: Vec<&String> = scope
+        .groups
+        .iter()
+        .filter(|word| word.starts_with("sg-"))
+        .collect();
+    region && (ids.is_empty() || ids.iter().any(|id| **id == finding.group_id.as_str()))
 }
 
 fn unread_regions(

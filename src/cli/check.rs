@@ -1,6 +1,7 @@
 //! `check`: tries what a job will need, changes nothing, says what is missing and what to do about it.
 
 use super::exit::{Exit, Failure};
+use super::folder::FOLDER;
 use super::{Global, setup, show};
 use crate::config::program::Program;
 use crate::config::{Problems, Schedule};
@@ -14,14 +15,23 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Folder of the schedules whose needs are tried
-    #[arg(value_name = "FOLDER", default_value = "schedules")]
-    folder: PathBuf,
+    #[arg(value_name = "FOLDER")]
+    folder: Option<PathBuf>,
 }
 
 impl Check {
     pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let program = setup::program(global)?;
-        let (schedules, of_schedules) = read_schedules(&self.folder, &program);
+        if let Some(folder) = &self.folder
+            && let Err(why) = std::fs::read_dir(folder)
+        {
+            return Err(Failure::usage(format!(
+                "the folder of schedules {} cannot be read: {why}",
+                folder.display()
+            )));
+        }
+        let folder = self.folder.unwrap_or_else(|| PathBuf::from(FOLDER));
+        let (schedules, of_schedules) = read_schedules(&folder, &program);
         let wanted = Wanted::of(&schedules);
         let tools = setup::tools(global, &program, false).await?;
         let (identity, mut tried) = check::cloud(&tools, &wanted, &program.home_region)

@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
-use crate::evidence::chain::{self, Remembered};
+use crate::config::Program;
 use crate::evidence::format::Manifest;
 use crate::evidence::store::read_record;
 use crate::evidence::{Store, population};
@@ -38,8 +38,8 @@ impl Diff {
     pub(super) fn run(self, global: &Global) -> Result<Exit, Failure> {
         let program = setup::program(global)?;
         let store = setup::store(&program)?;
-        let from = read(&store, &self.from)?;
-        let to = read(&store, &self.to)?;
+        let from = read(&program, &store, &self.from)?;
+        let to = read(&program, &store, &self.to)?;
         let diff = compare(&compared(&from, &to)?, &compared(&to, &from)?);
         let value = serde_json::to_value(&diff)
             .map_err(|why| Failure::start(format!("the difference cannot be written: {why}")))?;
@@ -52,9 +52,9 @@ impl Diff {
     }
 }
 
-fn read(store: &Store, run: &str) -> Result<Read, Failure> {
+fn read(program: &Program, store: &Store, run: &str) -> Result<Read, Failure> {
     let folder = store.find_whole(run)?;
-    let checked = chain::verify(&folder, &Remembered::NotAtHand)?;
+    let checked = setup::as_sealed(program, store, &folder)?;
     if !checked.problems.is_empty() {
         return Err(Failure {
             exit: Exit::Difference,

@@ -64,6 +64,7 @@ impl Explain {
                 self.region
             )));
         }
+        self.refuse_impossible()?;
         if of_interface {
             if self.check.is_some() || !self.packs.is_empty() {
                 return Err(Failure::usage(
@@ -164,6 +165,27 @@ impl Explain {
     }
 
     /// The packets asked about: one of each family, or of the source's.
+    /// What could not be used of a question about one packet is refused, not dropped.
+    fn refuse_impossible(&self) -> Result<(), Failure> {
+        let protocol = self.protocol.unwrap_or(Protocol::Tcp);
+        if self.port.is_some() && !protocol.has_ports() {
+            return Err(Failure::usage(format!(
+                "--port: {} has no ports",
+                protocol.as_str()
+            )));
+        }
+        let asked = self.source.and_then(|ip| parse_address(&ip.to_string()));
+        if let Some((family, _)) = asked
+            && !protocol.is_of(family)
+        {
+            return Err(Failure::usage(format!(
+                "--protocol {} is not of the family of --source",
+                protocol.as_str()
+            )));
+        }
+        Ok(())
+    }
+
     fn questions(&self) -> Vec<Question> {
         let port = self.port.unwrap_or(22);
         let protocol = self.protocol.unwrap_or(Protocol::Tcp);

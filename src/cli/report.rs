@@ -3,7 +3,6 @@
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
 use crate::config::schedule::FORMATS;
-use crate::evidence::chain::{self, Remembered};
 use crate::evidence::store::read_record;
 use crate::report::{self as renderers, Format};
 use clap::Args;
@@ -48,7 +47,7 @@ impl Report {
         // The copy that a bucket's run is read from lives as long as its store.
         let store = setup::store(&program)?;
         let folder = store.find_whole(&self.run)?;
-        let checked = chain::verify(&folder, &Remembered::NotAtHand)?;
+        let checked = setup::as_sealed(&program, &store, &folder)?;
         if !checked.problems.is_empty() {
             return Err(Failure {
                 exit: Exit::Difference,

@@ -3,7 +3,6 @@
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
 use crate::config::schedule::{Schedule, is_group, parse_span};
-use crate::evidence::chain::{self, Remembered};
 use crate::job::{self, Job, Restore};
 use crate::model::GroupId;
 use clap::Args;
@@ -44,7 +43,7 @@ impl Rollback {
         let program = setup::program(global)?;
         let store = setup::store(&program)?;
         let folder = store.find_whole(&self.run)?;
-        let checked = chain::verify(&folder, &Remembered::NotAtHand)?;
+        let checked = setup::as_sealed(&program, &store, &folder)?;
         if !checked.problems.is_empty() {
             return Err(Failure::usage(format!(
                 "{} is not as it was sealed, so nothing is put back from it: {}",

@@ -7,7 +7,7 @@ use crate::cloud::{AccountRole, Client, Settings, sign};
 use crate::config::program::{self, Network, Program, Relay, Signature, Site};
 use crate::config::{Problem, Problems, Schedule, waivers};
 use crate::deliver::{MailSettings, webhook};
-use crate::evidence::Store;
+use crate::evidence::{Store, chain};
 use crate::job::Tools;
 use crate::remedy::apply::Waits;
 use crate::state::State;
@@ -443,4 +443,21 @@ pub(super) fn mail_settings(relay: &Relay) -> Result<MailSettings, Failure> {
     };
     MailSettings::new(&relay.url, &relay.from, password, ca)
         .map_err(|why| Failure::usage(format!("sgwarden.toml: mail: {why}")))
+}
+
+/// A stored run held against its own hashes and, where it is of this store, against what the state
+/// remembers of its seal: whoever acts on a run believes only what was sealed.
+pub(super) fn as_sealed(
+    program: &Program,
+    store: &Store,
+    folder: &Path,
+) -> Result<chain::Report, Failure> {
+    let name = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let remembered = match name {
+        Some(name) if store.holds(folder) => state(program)?.recall_sealed(&name)?,
+        _ => chain::Remembered::NotAtHand,
+    };
+    Ok(chain::verify(folder, &remembered)?)
 }

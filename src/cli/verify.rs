@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
-use crate::evidence::chain::{self, Remembered, Report};
+use crate::evidence::chain::{self, Report};
 use crate::evidence::store::Listed;
 use crate::state::State;
 use clap::Args;
@@ -47,15 +47,7 @@ impl Verify {
             }
         }
         for folder in &folders {
-            let in_store = store.holds(folder);
-            let name = folder
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned());
-            let remembered = match name {
-                Some(name) if in_store => state.recall_sealed(&name)?,
-                _ => Remembered::NotAtHand,
-            };
-            reports.push(chain::verify(folder, &remembered)?);
+            reports.push(setup::as_sealed(&program, &store, folder)?);
         }
         let sound = loose.is_empty() && reports.iter().all(|report| report.problems.is_empty());
         let exit = if sound { Exit::Done } else { Exit::Difference };

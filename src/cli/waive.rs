@@ -4,7 +4,6 @@
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
 use crate::evidence::Store;
-use crate::evidence::chain::{self, Remembered};
 use crate::evidence::store::{Listed, read_record};
 use crate::exposure::Internet;
 use crate::model::{Finding, GroupId, RunRecord, Verdict};
@@ -83,7 +82,7 @@ impl Waive {
         }
         let (run, record, finding) = one(found, &self.finding)?;
         let folder = store.find_whole(&run)?;
-        let checked = chain::verify(&folder, &Remembered::NotAtHand)?;
+        let checked = setup::as_sealed(&program, &store, &folder)?;
         if !checked.problems.is_empty() {
             return Err(Failure {
                 exit: Exit::Difference,

@@ -406,8 +406,13 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
     )
     .unwrap_or_default();
     if let Some(groups) = table.table("groups") {
-        scope.names =
-            each(&groups, "names", |name| !name.is_empty(), "name or glob").unwrap_or_default();
+        // A list that came out empty must not mean the whole estate.
+        let empty = "an empty list reads nothing; leave `groups` out for every group";
+        let names = each(&groups, "names", |name| !name.is_empty(), "name or glob");
+        if names.as_ref().is_some_and(Vec::is_empty) {
+            groups.missing("names", empty);
+        }
+        scope.names = names.unwrap_or_default();
         if let Some(tags) = groups.table("tags") {
             scope.tags = tags
                 .entries()
@@ -417,6 +422,12 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
                     value: value.value,
                 })
                 .collect();
+            if scope.tags.is_empty() {
+                groups.missing("tags", empty);
+            }
+        }
+        if !groups.has("names") && !groups.has("tags") {
+            table.missing("groups", empty);
         }
         groups.finish();
     }
@@ -565,6 +576,12 @@ fn read_remediation(table: &Table<'_, '_>, out: &mut Schedule) {
         }
     }
     if let Some(windows) = table.texts("windows") {
+        if windows.is_empty() {
+            table.missing(
+                "windows",
+                "an empty list is no time at all; leave the key out for any time",
+            );
+        }
         for text in windows {
             match Window::parse(&text.value) {
                 Some(window) => settings.windows.push(window),
@@ -610,14 +627,16 @@ fn read_remediation(table: &Table<'_, '_>, out: &mut Schedule) {
 
 fn read_protect(table: &Table<'_, '_>, protect: &mut Protect) {
     if let Some(tags) = table.table("tags") {
-        protect.tags = tags
-            .entries()
-            .into_iter()
-            .map(|(key, value)| Tag {
-                key,
-                value: value.value,
-            })
-            .collect();
+        // Beside `sgwarden = keep`, which stays: who tagged a group so relies on it.
+        let more = tags.entries().into_iter().map(|(key, value)| Tag {
+            key,
+            value: value.value,
+        });
+        for tag in more {
+            if !protect.tags.contains(&tag) {
+                protect.tags.push(tag);
+            }
+        }
     }
     if let Some(groups) = each(table, "groups", is_group, "group id such as sg-bp1...") {
         protect.groups = groups.into_iter().map(crate::model::GroupId::new).collect();

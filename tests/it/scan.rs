@@ -267,6 +267,10 @@ async fn one_clear_error_each_and_nothing_that_looks_like_a_report() {
         assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
     }
     nothing_there(&host);
+    host.write(
+        "empty.toml",
+        "[scope]\ngroups = { names = [] }\n[remediation]\nmode = \"revoke\"\nwindows = []\n",
+    );
     for (args, part) in [
         (&["merge"][..], "not built yet"),
         (&["scann"], "there is no command"),
@@ -275,6 +279,41 @@ async fn one_clear_error_each_and_nothing_that_looks_like_a_report() {
             "--shard",
         ),
         (&["scan", "--pack", "cyber"], "there is no pack"),
+        (
+            &[
+                "explain",
+                "sg-a",
+                "--region",
+                "cn-hangzhou",
+                "--protocol",
+                "icmp",
+                "--port",
+                "80",
+            ],
+            "has no ports",
+        ),
+        (
+            &[
+                "explain",
+                "sg-a",
+                "--region",
+                "cn-hangzhou",
+                "--protocol",
+                "icmpv6",
+                "--source",
+                "1.2.3.4",
+            ],
+            "is not of the family",
+        ),
+        (&["check", "nowhere"], "cannot be read"),
+        (
+            &["run", "--schedule", "empty.toml"],
+            "scope.groups.names: is missing: an empty list reads nothing",
+        ),
+        (
+            &["run", "--schedule", "empty.toml"],
+            "an empty list is no time at all",
+        ),
         (&["scan", "--store", "oss://Bad_Bucket/x"], "bucket's name"),
     ] {
         let ran = host.run(args).await;

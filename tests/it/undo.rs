@@ -323,3 +323,63 @@ async fn a_killed_run_is_settled_by_difference() {
     assert!(change.intent_of.is_some() && change.as_planned);
     assert!(change.traffic_closed.iter().any(|t| t.internet) && change.traffic_opened.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_rewritten_and_hashed_anew_puts_nothing_back() {
+    let host = one_open().await;
+    let run = host.revoke("").await;
+    let folder = run.sealed.folder.clone();
+    let path = folder.display().to_string();
+    let changes = std::fs::read_to_string(folder.join("changes.json")).expect("changes");
+    let changes = changes.replace("22/22", "1/65535");
+    std::fs::write(folder.join("changes.json"), &changes).expect("rewritten");
+    let manifest = std::fs::read(folder.join("manifest.json")).expect("a manifest");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    manifest["files"]["changes.json"] = serde_json::json!({
+        "size": changes.len(),
+        "sha256": sgwarden::evidence::format::sha256(changes.as_bytes()),
+    });
+    let manifest = serde_json_canonicalizer::to_vec(&manifest).expect("canonical");
+    std::fs::write(folder.join("manifest.json"), manifest).expect("hashed anew");
+    for args in [
+        &["verify", &path][..],
+        &["rollback", &path],
+        &["report", &path, "--out", "out"],
+        &["diff", &path, &path],
+        &["waive", "sg-a/risky-ports"],
+    ] {
+        let ran = host.run(args).await;
+        assert_ne!(ran.code, 0, "{args:?}: {}", ran.stdout);
+        assert!(
+            format!("{}{}", ran.stdout, ran.stderr).contains("changed after sealing")
+                || args[0] == "waive",
+            "{args:?}: {}{}",
+            ran.stdout,
+            ran.stderr
+        );
+    }
+    assert!(host.rules("sg-a").is_empty(), "nothing was put back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_did_not_mean_to_read_is_as_old_in_the_next_as_it_was() {
+    let host = Host::new(world(&[
+        ("sg-a", vec![ssh_open()]),
+        ("sg-b", vec![ssh_open()]),
+    ]))
+    .await;
+    let scan = async |group: &str| {
+        let ran = host.run(&["scan", "--group", group, "--json"]).await.json();
+        let folder = host.path(ran["path"].as_str().expect("a path"));
+        let text = std::fs::read_to_string(folder.join("findings.json")).expect("findings");
+        let findings: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let finding = &findings["findings"][0];
+        (finding["state"].clone(), finding["first_seen"].clone())
+    };
+    let (state, first) = scan("sg-a").await;
+    assert_eq!(state, "new");
+    assert_eq!(scan("sg-b").await.0, "new");
+    assert_eq!(scan("sg-b").await.0, "open");
+    let (state, since) = scan("sg-a").await;
+    assert_eq!((state, since), (serde_json::json!("open"), first));
+}
