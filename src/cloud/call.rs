@@ -164,7 +164,7 @@ impl Client {
     }
 
     /// Whether a region's ActionTrail can be asked: every service is at the endpoint, or it has a host.
-    pub(super) fn has_actiontrail(&self, region: &str) -> bool {
+    pub(crate) fn has_actiontrail(&self, region: &str) -> bool {
         self.base.is_some() || endpoint::has_actiontrail(region)
     }
 

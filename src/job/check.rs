@@ -85,6 +85,9 @@ impl Tried {
     }
 }
 
+/// The schedule that `fc` judges events of Cloud Config under, unless told otherwise.
+const EVENTS: &str = "config";
+
 /// What schedules ask for, together.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -111,6 +114,12 @@ impl Wanted {
             }
             if schedule.remediation.config_rule.is_some() {
                 out.tasks.insert(Task::ConfigRule);
+            }
+            if schedule.attribution {
+                out.tasks.insert(Task::Attribution);
+            }
+            if schedule.name == EVENTS {
+                out.tasks.insert(Task::Events);
             }
             match &schedule.scope.accounts {
                 Accounts::Own => {}

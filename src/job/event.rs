@@ -90,7 +90,11 @@ pub(super) async fn look_up(
                 if answer.value { "exists" } else { "deleted" }.to_owned(),
                 answer.raws,
             ),
-            Err(failure) => (format!("not told: {}", failure.code), failure.answers),
+            Err(failure) => {
+                let error = failure.error();
+                let said = format!("not told: {}: {}", error.code, error.message);
+                (said, failure.answers)
+            }
         };
         resource.config = Some(said);
         for answer in &raws {

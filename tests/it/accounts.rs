@@ -224,6 +224,44 @@ async fn under_exactly_the_policies_and_with_each_action_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_needs_the_policy_of_the_job_and_says_what_it_lacks() {
+    let host = host(Options::default()).await;
+    let allow = |without: &str| {
+        let allow: Vec<String> = actions::of(Task::Scan)
+            .filter_map(|action| action.ram)
+            .filter(|ram| *ram != without)
+            .map(str::to_owned)
+            .collect();
+        host.cloud.with_world(|world| {
+            world.accounts.get_mut(THIRD).expect("the account").roles[0].allow = allow;
+        });
+    };
+    allow("");
+    let ran = host.run(&RUN).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(found(&host, &ran), all());
+    for without in [
+        "ecs:DescribeRegions",
+        "ecs:DescribeSecurityGroups",
+        "ecs:DescribeSecurityGroupAttribute",
+    ] {
+        allow(without);
+        let ran = host.run(&RUN).await;
+        assert_eq!(ran.code, 3, "{without}: {}{}", ran.stdout, ran.stderr);
+        let found = found(&host, &ran);
+        for other in [(ACCOUNT, "sg-own"), (SECOND, "sg-second")] {
+            assert!(found.contains(&(other.0.to_owned(), other.1.to_owned())));
+        }
+        let said = json(&host, &ran, "coverage.json").to_string()
+            + &json(&host, &ran, "findings.json").to_string();
+        assert!(
+            said.contains(&format!("grant {without} ")),
+            "{without}: {said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_in_other_accounts_are_made_undone_and_settled_with_their_role() {
     let host = host(Options::default()).await;
     host.write(

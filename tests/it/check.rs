@@ -2,26 +2,32 @@
 
 use crate::kit::host::{ACCOUNT, Host, Ran, ssh_open, world};
 use serde_json::Value;
+use sgwarden::config::Schedule;
+use sgwarden::job::check::Wanted;
 use sgwarden::model::actions::{self, ACTIONS, Task};
 use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
 use std::collections::BTreeSet;
 
-const REVOKE: &str = "[remediation]\nmode = \"revoke\"\nconfig_rule = \"cr-1234567890abcdef\"\n";
+const NARROW: &str = "[policy]\nattribution = true\n[remediation]\nmode = \"narrow\"\nkeep = [\"10.0.0.0/8\"]\nconfig_rule = \"cr-1234567890abcdef\"\n";
 
 async fn host() -> Host {
     let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
-    host.write("schedules/nightly.toml", REVOKE);
+    host.write("schedules/nightly.toml", NARROW);
+    // By its name it is what events are judged under.
+    host.write("schedules/config.toml", "[remediation]\nmode = \"plan\"\n");
     host
 }
 
-fn tasks() -> [Task; 6] {
+fn tasks() -> [Task; 8] {
     [
         Task::Scan,
-        Task::Revoke,
+        Task::Narrow,
         Task::Rollback,
         Task::ConfigRule,
         Task::Attached,
         Task::Completeness,
+        Task::Attribution,
+        Task::Events,
     ]
 }
 
@@ -110,6 +116,60 @@ async fn each_action_that_is_missing_is_named_and_no_other() {
     assert!(!host.path("evidence").exists() && !host.path("state/locks").exists());
     let people = host.run(&["check"]).await;
     assert!(people.stdout.contains("to do: grant"), "{}", people.stdout);
+}
+
+#[test]
+fn schedules_want_what_they_ask_for_and_no_more() {
+    let wanted = |name: &str, text: &str| {
+        let schedule = Schedule::read(&format!("{name}.toml"), name, text).expect("a schedule");
+        Wanted::of(&[schedule])
+    };
+    let always = [Task::Scan, Task::Attached, Task::Completeness];
+    let with = |more: &[Task]| -> BTreeSet<Task> { always.iter().chain(more).copied().collect() };
+    for (name, text, more) in [
+        ("n", "", &[] as &[Task]),
+        ("n", "[remediation]\nmode = \"plan\"\n", &[]),
+        (
+            "n",
+            "[remediation]\nmode = \"revoke\"\n",
+            &[Task::Revoke, Task::Rollback],
+        ),
+        (
+            "n",
+            NARROW,
+            &[
+                Task::Narrow,
+                Task::Rollback,
+                Task::ConfigRule,
+                Task::Attribution,
+            ],
+        ),
+        ("n", "[policy]\nattribution = true\n", &[Task::Attribution]),
+        ("config", "", &[Task::Events]),
+        (
+            "n",
+            "[scope]\naccounts = \"resource-directory\"\n",
+            &[Task::Accounts],
+        ),
+        (
+            "n",
+            "[scope]\naccounts = [\"2000000000000002\"]\n",
+            &[Task::Accounts],
+        ),
+    ] {
+        let found = wanted(name, text);
+        assert_eq!(found.tasks, with(more), "{text}");
+        assert_eq!(
+            found.directory,
+            text.contains("resource-directory"),
+            "{text}"
+        );
+        assert_eq!(
+            found.accounts.len(),
+            usize::from(text.contains("[\"2000")),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,9 @@
 
 use crate::kit::host::{ACCOUNT, Host, REGION, ssh_open, world};
 use crate::kit::s3::S3;
+use crate::permissions::{grant_all, permissions};
 use serde_json::{Value, json};
+use sgwarden::model::actions::Task;
 use sgwarden::sim::{Group, Rule, World};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
@@ -335,6 +337,54 @@ async fn cloud_config_gets_our_verdicts_back() {
     );
     let raw = host.run(&["verify", "--all"]).await;
     assert_eq!(raw.code, 0, "{}", raw.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_exactly_the_policies_and_with_each_action_of_events_missing() {
+    let s3 = S3::start();
+    let host = host(&s3).await;
+    let runtime = Runtime::start(&host);
+    let tasks = [Task::Revoke, Task::ConfigRule, Task::Events];
+    let item = json!({"accountId": ACCOUNT, "regionId": REGION, "resourceId": "sg-other",
+        "resourceType": GROUP, "configuration": "{}"});
+    let verdict = json!({"orderingTimestamp": 1, "resultToken": "t-one", "ruleParameters": {},
+        "invokingEvent": {"messageType": "ConfigurationItemChangeNotification", "configurationItem": item}});
+    host.cloud
+        .with_world(|world| world.verdicts.insert("t-one".to_owned(), Vec::new()));
+    let taken = || host.cloud.with_world(|world| world.verdicts["t-one"].len());
+
+    // Lacking its record, the group is judged and repaired all the same.
+    let record = "config:GetDiscoveredResource";
+    grant_all(&host, &tasks, Some(record));
+    let (status, answer) = runtime
+        .invoke(&json!([resource("sg-exposed", GROUP)]))
+        .await;
+    assert_eq!(status, 200, "{answer:#}");
+    assert!(
+        answer.to_string().contains(&format!("grant {record} ")),
+        "{answer:#}"
+    );
+    assert_eq!(host.rules("sg-exposed").len(), 1);
+    // Lacking the way back, nothing is taken, and the answer is an error.
+    let back = "config:PutEvaluations";
+    grant_all(&host, &tasks, Some(back));
+    let (status, answer) = runtime.invoke(&verdict).await;
+    assert_eq!((status, taken()), (404, 0), "{answer:#}");
+    assert!(
+        answer.to_string().contains(&format!("grant {back} ")),
+        "{answer:#}"
+    );
+    assert_eq!(permissions(Task::Events), [record, back]);
+
+    grant_all(&host, &tasks, None);
+    let (status, answer) = runtime.invoke(&verdict).await;
+    assert_eq!((status, taken()), (200, 1), "{answer:#}");
+    let (status, answer) = runtime.invoke(&json!([resource("sg-other", GROUP)])).await;
+    assert_eq!(status, 200, "{answer:#}");
+    assert_eq!(answer["runs"][0]["resources"][0]["config"], "exists");
+    assert_eq!(host.rules("sg-other"), Vec::<String>::new());
+    assert_eq!(host.cloud.with_world(|world| world.evaluations.len()), 2);
+    assert_eq!(host.run(&["verify", "--all"]).await.code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

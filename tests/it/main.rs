@@ -4,6 +4,7 @@ mod accounts;
 mod architecture;
 mod attached;
 mod attribution;
+mod beside;
 mod call;
 mod change;
 mod check;

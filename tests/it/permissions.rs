@@ -38,7 +38,7 @@ fn every_line_of_the_table_is_one_thing() {
 }
 
 /// Groups that take every action to judge: one open, and both with rules that name lists.
-fn everything() -> World {
+pub(crate) fn everything() -> World {
     let lists = || {
         let mut by_prefix = Rule::ingress("TCP", "22/22", "");
         by_prefix.source_prefix_list_id = "pl-1".to_owned();
@@ -63,12 +63,18 @@ fn everything() -> World {
 
 /// Lets the host's identity do exactly what a task's policy grants, less one action.
 fn grant(host: &Host, task: Task, without: Option<&str>) {
-    let policy: serde_json::Value =
-        serde_json::from_str(&actions::policy(task)).expect("the policy is JSON");
-    let allow: Vec<String> = policy["Statement"]
-        .as_array()
-        .expect("statements")
+    grant_all(host, &[task], without);
+}
+
+/// The same with several policies beside each other.
+pub(crate) fn grant_all(host: &Host, tasks: &[Task], without: Option<&str>) {
+    let policies: Vec<serde_json::Value> = tasks
         .iter()
+        .map(|task| serde_json::from_str(&actions::policy(*task)).expect("the policy is JSON"))
+        .collect();
+    let allow: Vec<String> = policies
+        .iter()
+        .flat_map(|policy| policy["Statement"].as_array().expect("statements"))
         .flat_map(|statement| statement["Action"].as_array().expect("actions"))
         .filter_map(|action| action.as_str().map(str::to_owned))
         .filter(|action| Some(action.as_str()) != without)
@@ -79,12 +85,12 @@ fn grant(host: &Host, task: Task, without: Option<&str>) {
     });
 }
 
-fn permissions(task: Task) -> Vec<&'static str> {
+pub(crate) fn permissions(task: Task) -> Vec<&'static str> {
     actions::of(task).filter_map(|action| action.ram).collect()
 }
 
 /// All that the run told people: its messages and its sealed record.
-fn told(host: &Host, ran: &Ran) -> String {
+pub(crate) fn told(host: &Host, ran: &Ran) -> String {
     let mut text = format!("{}{}", ran.stdout, ran.stderr);
     if let Ok(answer) = serde_json::from_str::<serde_json::Value>(&ran.stdout)
         && let Some(path) = answer["path"].as_str()
@@ -173,17 +179,26 @@ async fn a_changing_run_and_its_rollback_under_exactly_their_policies() {
 async fn a_narrowing_run_and_its_rollback_under_exactly_their_policies() {
     let narrowing = REVOKING.replace("revoke", "narrow") + "keep = [\"10.0.0.0/8\"]\n";
     let run = ["run", "--schedule", "schedules/n.toml", "--json"];
-    for without in ["ecs:RevokeSecurityGroup", "ecs:AuthorizeSecurityGroup"] {
+    for without in permissions(Task::Narrow) {
         let host = Host::new(everything()).await;
         host.write("schedules/n.toml", &narrowing);
+        let before = host.rules("sg-a");
         grant(&host, Task::Narrow, Some(without));
         let ran = host.run(&run).await;
-        assert_eq!(ran.code, 4, "{without}: {}{}", ran.stdout, ran.stderr);
+        let changing = ["ecs:RevokeSecurityGroup", "ecs:AuthorizeSecurityGroup"].contains(&without);
+        let code = if changing { 4 } else { 3 };
+        assert_eq!(ran.code, code, "{without}: {}{}", ran.stdout, ran.stderr);
         let told = told(&host, &ran);
         assert!(
             told.contains(&format!("grant {without} ")),
             "{without}: {told}"
         );
+        // What may not be revoked stays beside what came; else nothing is changed.
+        let rules = host.rules("sg-a");
+        assert!(before.iter().all(|rule| rules.contains(rule)), "{without}");
+        if without != "ecs:RevokeSecurityGroup" {
+            assert_eq!(rules, before, "{without}");
+        }
     }
     let host = Host::new(everything()).await;
     host.write("schedules/n.toml", &narrowing);

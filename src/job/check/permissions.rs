@@ -19,9 +19,13 @@ const RULE: &str = "sgr-0000000000000000check";
 const PREFIX_LIST: &str = "pl-0000000000000000check";
 const PORT_LIST: &str = "prl-0000000000000000check";
 const CONFIG_RULE: &str = "cr-0000000000000000";
+const TOKEN: &str = "sgwarden-check";
+
+/// What is only ever asked in the program's own account.
+const AT_HOME: [Task; 2] = [Task::ConfigRule, Task::Events];
 
 /// The parameters to try an action with, beside RegionId; `None`: there is no harmless way.
-fn probe(action: &Action) -> Option<Vec<(&'static str, &'static str)>> {
+fn probe<'a>(action: &Action, region: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
     Some(match (action.product, action.name) {
         (Product::Ecs, "DescribeRegions") => vec![("AcceptLanguage", "en-US")],
         (Product::Ecs, "DescribeSecurityGroups") => {
@@ -33,7 +37,7 @@ fn probe(action: &Action) -> Option<Vec<(&'static str, &'static str)>> {
         (Product::Ecs, "DescribeInstances" | "DescribeNetworkInterfaces") => {
             vec![("MaxResults", "10")]
         }
-        (Product::Ecs, "RevokeSecurityGroup" | "RevokeSecurityGroupEgress") => {
+        (Product::Ecs, "RevokeSecurityGroup") => {
             vec![("SecurityGroupId", GROUP), ("SecurityGroupRuleId.1", RULE)]
         }
         // A Drop of an address of no one, should the group exist against all expectation.
@@ -49,6 +53,20 @@ fn probe(action: &Action) -> Option<Vec<(&'static str, &'static str)>> {
             ("ResourceTypes", "ACS::ECS::SecurityGroup"),
         ],
         (Product::Config, "StartConfigRuleEvaluation") => vec![("ConfigRuleId", CONFIG_RULE)],
+        (Product::Config, "GetDiscoveredResource") => vec![
+            ("ResourceId", GROUP),
+            ("ResourceType", "ACS::ECS::SecurityGroup"),
+            ("Region", region),
+        ],
+        // No verdict at all, for a token that was never given out.
+        (Product::Config, "PutEvaluations") => {
+            vec![("ResultToken", TOKEN), ("Evaluations", "[]")]
+        }
+        (Product::ActionTrail, "LookupEvents") => vec![
+            ("LookupAttribute.1.Key", "EventName"),
+            ("LookupAttribute.1.Value", "AuthorizeSecurityGroup"),
+            ("MaxResults", "1"),
+        ],
         _ => return None,
     })
 }
@@ -110,31 +128,42 @@ async fn account(
     for action in ACTIONS {
         let of_accounts = action.tasks.iter().all(|task| *task == Task::Accounts);
         let is_wanted = action.tasks.iter().any(|task| wanted.tasks.contains(task));
-        if action.ram.is_none() || of_accounts || !is_wanted {
+        let of_home = action.tasks.iter().all(|task| AT_HOME.contains(task));
+        let elsewhere = of_home && shown.is_some();
+        if action.ram.is_none() || of_accounts || elsewhere || !is_wanted {
             continue;
         }
-        let Some(params) = probe(action) else {
-            out.push(Tried {
-                part: "permission",
-                what: name(Some(action), shown),
-                standing: Standing::NotTried,
-                found: format!(
-                    "needed to {}; there is no harmless way to try it",
-                    action.purpose
-                ),
-                todo: None,
-            });
+        let not_tried = |why: &str| Tried {
+            part: "permission",
+            what: name(Some(action), shown),
+            standing: Standing::NotTried,
+            found: format!("needed to {}; {why}", action.purpose),
+            todo: None,
+        };
+        let Some(params) = probe(action, region) else {
+            out.push(not_tried("there is no harmless way to try it"));
             continue;
         };
+        if action.product == Product::ActionTrail && !client.has_actiontrail(region) {
+            let why = format!("no ActionTrail host of {region} is known");
+            out.push(not_tried(&why));
+            continue;
+        }
         let service = Service::of(action.product);
         // DescribeRegions has no region of its own.
-        let is_regional = action.product == Product::Ecs && action.name != "DescribeRegions";
+        let is_regional = matches!(action.product, Product::Ecs | Product::ActionTrail)
+            && action.name != "DescribeRegions";
         let mut params: BTreeMap<String, String> = params
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         if is_regional {
             params.insert("RegionId".to_owned(), region.to_owned());
+        }
+        let mut form = BTreeMap::new();
+        if action.name == "PutEvaluations" {
+            // The one action that takes its parameters in the body.
+            std::mem::swap(&mut params, &mut form);
         }
         let request = Request {
             service,
@@ -153,26 +182,28 @@ async fn account(
                 Effect::Read
             },
         };
-        out.push(match client.call(&request, |_| Ok(())).await {
-            Ok(_) if action.changes => indicative(action, shown, "not refused"),
-            Ok(_) => granted(Some(action), shown, "answered"),
-            Err(failure) => match failure.kind {
-                // The service looked, and did not find: so it let us look.
-                Kind::NotFound => indicative(action, shown, &failure.code),
-                Kind::Service if is_of_the_thing(&failure.code) => {
-                    indicative(action, shown, &failure.code)
-                }
-                // Before or after it looked at the permission: nobody says.
-                Kind::Service => Tried {
-                    part: "permission",
-                    what: name(Some(action), shown),
-                    standing: Standing::NotTried,
-                    found: format!("to {}: {failure}; that says nothing of it", action.purpose),
-                    todo: None,
+        out.push(
+            match client.call_with_form(&request, &form, |_| Ok(())).await {
+                Ok(_) if action.changes => indicative(action, shown, "not refused"),
+                Ok(_) => granted(Some(action), shown, "answered"),
+                Err(failure) => match failure.kind {
+                    // The service looked, and did not find: so it let us look.
+                    Kind::NotFound => indicative(action, shown, &failure.code),
+                    Kind::Service if is_of_the_thing(&failure.code) => {
+                        indicative(action, shown, &failure.code)
+                    }
+                    // Before or after it looked at the permission: nobody says.
+                    Kind::Service => Tried {
+                        part: "permission",
+                        what: name(Some(action), shown),
+                        standing: Standing::NotTried,
+                        found: format!("to {}: {failure}; that says nothing of it", action.purpose),
+                        todo: None,
+                    },
+                    _ => refused(Some(action), shown, &failure),
                 },
-                _ => refused(Some(action), shown, &failure),
             },
-        });
+        );
     }
     out
 }
@@ -182,7 +213,11 @@ fn is_of_the_thing(code: &str) -> bool {
     ["NotFound", "NotExist", "NotEnabled"]
         .iter()
         .any(|word| code.contains(word))
-        || code == "InvalidParam.SecurityGroupRuleId"
+        || [
+            "InvalidParam.SecurityGroupRuleId",
+            "InvalidParameter.ResultToken",
+        ]
+        .contains(&code)
 }
 
 fn name(action: Option<&Action>, account: Option<&AccountId>) -> String {
