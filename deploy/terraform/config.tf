@@ -30,7 +30,7 @@ resource "alicloud_config_rule" "risky_ports" {
 }
 
 resource "alicloud_config_remediation" "revoke" {
-  count = var.config_rule && var.mode == "revoke" && var.remediation != "NONE" ? 1 : 0
+  count = var.config_rule && var.mode != "scan" && var.remediation != "NONE" ? 1 : 0
 
   config_rule_id          = alicloud_config_rule.risky_ports[0].config_rule_id
   remediation_type        = "FC"

@@ -58,7 +58,7 @@ locals {
     },
     { for name in var.reads : name => file("${local.ram}/${name}.json") },
     # So that Cloud Config is asked to evaluate its rule again after a change.
-    var.config_rule && var.mode == "revoke" ? { config = file("${local.ram}/config-rule.json") } : {},
+    var.config_rule && var.mode != "scan" ? { config = file("${local.ram}/config-rule.json") } : {},
     var.smtp_secret ? {
       secret = jsonencode({
         Version = "1"
@@ -76,7 +76,7 @@ resource "alicloud_ram_policy" "function" {
   for_each = toset(concat(
     ["groups", "storage", "log"],
     tolist(var.reads),
-    var.config_rule && var.mode == "revoke" ? ["config"] : [],
+    var.config_rule && var.mode != "scan" ? ["config"] : [],
     var.smtp_secret ? ["secret"] : [],
   ))
 

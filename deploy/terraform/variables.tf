@@ -14,24 +14,24 @@ variable "package" {
 }
 
 variable "mode" {
-  description = "What the function's role may do: scan reads, revoke revokes too. What it does is said by each schedule's [remediation] mode."
+  description = "What the function's role may do: scan reads, revoke revokes too, narrow also adds what comes in a rule's place. What it does is said by each schedule's [remediation] mode."
   type        = string
   default     = "scan"
 
   validation {
-    condition     = contains(["scan", "revoke"], var.mode)
-    error_message = "scan or revoke."
+    condition     = contains(["scan", "revoke", "narrow"], var.mode)
+    error_message = "scan, revoke or narrow."
   }
 }
 
 variable "reads" {
-  description = "Optional policies of deploy/ram that let the role read more than the groups: attached (what uses them), completeness (Cloud Config's own list of them)."
+  description = "Optional policies of deploy/ram that let the role read more than the groups: attached (what uses them), completeness (Cloud Config's own list of them), events (what Cloud Config knows of a resource it sends; verdicts handed back to it), attribution (who opened a rule)."
   type        = set(string)
-  default     = ["attached", "completeness"]
+  default     = ["attached", "completeness", "events"]
 
   validation {
-    condition     = length(setsubtract(var.reads, ["attached", "completeness"])) == 0
-    error_message = "attached, completeness."
+    condition     = length(setsubtract(var.reads, ["attached", "completeness", "events", "attribution"])) == 0
+    error_message = "attached, completeness, events, attribution."
   }
 }
 

@@ -368,7 +368,16 @@ fn what_must_hold_of_a_job_that_revokes() {
         assert!(!(deletes && resource.contains("evidence")), "{resource}");
         assert!(!deletes || resource.contains("/state/*"), "{resource}");
     }
-    for mode in ["scan", "revoke", "config-rule", "attached", "completeness"] {
+    for mode in [
+        "scan",
+        "revoke",
+        "narrow",
+        "config-rule",
+        "attached",
+        "completeness",
+        "events",
+        "attribution",
+    ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("deploy/ram/{mode}.json"));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{mode}: {why}"));
         assert!(text.len() <= 6144, "{mode}: RAM takes no longer policy");
