@@ -649,7 +649,13 @@ async fn finish(
         // What the store does not have yet stays in the journal too: this host may not come back.
         Some(why) => tracing::error!(run = %sealed.run, folder = %sealed.folder.display(), %why,
             "the sealed run could not be sent to its store"),
-        None => change::close_journals(&tools.state, &record)?,
+        // It is sealed and where it belongs: a journal that stays open is closed by the next run, which
+        // finds the run in the store. The letters must go out.
+        None => {
+            if let Err(why) = change::close_journals(&tools.state, &record) {
+                tracing::error!(run = %sealed.run, why = %said(&why), "its journal stays open");
+            }
+        }
     }
     drop(changing);
     (tools.progress)(Progress::Step("sending mail"));

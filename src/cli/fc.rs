@@ -108,7 +108,15 @@ impl Fc {
             let server = Arc::clone(&server);
             let serve = service_fn(move |request| {
                 let server = Arc::clone(&server);
-                async move { Ok::<_, Infallible>(server.serve(request).await) }
+                async move {
+                    // A task of its own: a caller that hangs up must not end a job in the middle of a change.
+                    let served = tokio::spawn(async move { server.serve(request).await }).await;
+                    Ok::<_, Infallible>(served.unwrap_or_else(|why| {
+                        respond(&Answer::no(format!(
+                            "the invocation ended without an answer: {why}"
+                        )))
+                    }))
+                }
             });
             tokio::spawn(async move {
                 let served = hyper::server::conn::http1::Builder::new()
@@ -263,7 +271,13 @@ impl Server {
         };
         refuse_lost_state(program, &schedule)?;
         let state = setup::state(program)?;
-        match state.fired(&timer.name, &timer.time)? {
+        // Two functions may share a state and a trigger's name: what is asked for tells them apart.
+        let asked_for = match &timer.payload {
+            Payload::Named(name) => name.clone(),
+            Payload::Text(text) => crate::evidence::format::sha256(text.as_bytes()).to_string(),
+        };
+        let key = format!("{}-{asked_for}", timer.name);
+        match state.fired(&key, &timer.time)? {
             Fired::Answered(answer) => {
                 let before: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
                 return Ok(Answer {
@@ -274,7 +288,7 @@ impl Server {
             }
             // Whatever took it died: what it changed is settled by the journal, the rest is due.
             Fired::Unfinished | Fired::Never => {
-                state.note_fired(&timer.name, &timer.time, "")?;
+                state.note_fired(&key, &timer.time, "")?;
             }
         }
         let job = Job {
@@ -293,7 +307,7 @@ impl Server {
             evaluation: None,
         };
         let answer = self.job(program, &job, &asked, stop).await?;
-        state.note_fired(&timer.name, &timer.time, &answer.body.to_string())?;
+        state.note_fired(&key, &timer.time, &answer.body.to_string())?;
         Ok(answer)
     }
 
@@ -341,20 +355,23 @@ impl Server {
     ) -> Result<Answer, Failure> {
         let schedule = self.events_schedule(program)?;
         refuse_lost_state(program, &schedule)?;
-        let mut by_rule: BTreeMap<&str, Vec<&Resource>> = BTreeMap::new();
+        let own = own_account(program).await?;
+        // A job for each rule and region: an id counts in the region that it was named with.
+        let mut by_rule: BTreeMap<(&str, &str), Vec<&Resource>> = BTreeMap::new();
         for resource in resources {
-            by_rule.entry(&resource.rule).or_default().push(resource);
+            let key = (resource.rule.as_str(), resource.region.as_str());
+            by_rule.entry(key).or_default().push(resource);
         }
         let mut runs = Vec::new();
         let mut success = true;
-        for (rule, resources) in by_rule {
+        for ((rule, _), resources) in by_rule {
             let mut schedule = schedule.clone();
             // One group of one group read is a whole share: a limit made for whole estates.
             schedule.remediation.max_share_percent = 100;
             schedule.remediation.config_rule = Some(rule.to_owned());
             let trigger = trigger_of("remediation", rule, headers, &resources);
-            let Some(schedule) = narrowed(schedule, &resources) else {
-                runs.push(json!({ "resources": left_alone(trigger) }));
+            let Some(schedule) = narrowed(schedule, &own, &resources) else {
+                runs.push(json!({ "resources": left_alone(trigger, &own) }));
                 continue;
             };
             let job = Job {
@@ -390,7 +407,7 @@ impl Server {
         let resources: Vec<&Resource> = rule.resource.iter().collect();
         let schedule = match rule.resource {
             None => schedule,
-            Some(_) => match narrowed(schedule.clone(), &resources) {
+            Some(_) => match narrowed(schedule.clone(), &own_account(program).await?, &resources) {
                 Some(schedule) => schedule,
                 // Not a group: a run over nothing keeps the event and the answer to it in evidence.
                 None => {
@@ -423,6 +440,16 @@ fn read(schedule: Result<Schedule, Vec<Problem>>) -> Result<Schedule, Failure> {
     schedule.map_err(|problems| Failure::usage(Problems(problems).to_string()))
 }
 
+/// The account of the invocation's keys.
+async fn own_account(program: &Program) -> Result<String, Failure> {
+    let client = setup::client(program).await?;
+    let who = client
+        .caller_identity()
+        .await
+        .map_err(|why| Failure::start(format!("cannot start: {why}")))?;
+    Ok(who.value.account.as_str().to_owned())
+}
+
 fn trigger_of(kind: &str, name: &str, headers: &Headers, resources: &[&Resource]) -> Trigger {
     Trigger {
         kind: kind.to_owned(),
@@ -444,10 +471,10 @@ fn trigger_of(kind: &str, name: &str, headers: &Headers, resources: &[&Resource]
 }
 
 /// The schedule for these groups only, within its own regions; `None` where none of them is one.
-fn narrowed(mut schedule: Schedule, resources: &[&Resource]) -> Option<Schedule> {
+fn narrowed(mut schedule: Schedule, own: &str, resources: &[&Resource]) -> Option<Schedule> {
     let groups: Vec<&&Resource> = resources
         .iter()
-        .filter(|resource| resource.kind == SECURITY_GROUP)
+        .filter(|resource| resource.kind == SECURITY_GROUP && resource.account == own)
         .filter(|resource| crate::config::program::is_region(&resource.region))
         .filter(|resource| {
             let regions = &schedule.scope.regions;
@@ -474,12 +501,14 @@ fn narrowed(mut schedule: Schedule, resources: &[&Resource]) -> Option<Schedule>
 }
 
 /// Resources of which none is read.
-fn left_alone(trigger: Trigger) -> Vec<Value> {
+fn left_alone(trigger: Trigger, own: &str) -> Vec<Value> {
     trigger
         .resources
         .into_iter()
         .map(|resource| {
-            let why = if resource.kind == SECURITY_GROUP {
+            let why = if resource.account.as_str() != own {
+                "left alone: it is of another account than the function's role"
+            } else if resource.kind == SECURITY_GROUP {
                 "left alone: its region is not in the schedule's scope"
             } else {
                 "left alone: not a security group"

@@ -82,9 +82,15 @@ impl Headers {
         };
         let timeout = match text("x-fc-function-timeout") {
             None => None,
-            Some(seconds) => Some(Duration::from_secs(seconds.parse().map_err(|_| {
-                format!("x-fc-function-timeout \"{seconds}\" is not a number of seconds")
-            })?)),
+            // A day is the most a function may run.
+            Some(seconds) => match seconds.parse::<u64>() {
+                Ok(number @ 0..=86_400) => Some(Duration::from_secs(number)),
+                _ => {
+                    return Err(format!(
+                        "x-fc-function-timeout \"{seconds}\" is not a number of seconds up to 86400"
+                    ));
+                }
+            },
         };
         let keys = match (text("x-fc-access-key-id"), text("x-fc-access-key-secret")) {
             (Some(id), Some(secret)) => Some(HeaderKeys {

@@ -619,7 +619,8 @@ async fn put_back(
                 ),
             )),
             undoing::Plan::Do(plan) => {
-                let made = changing.one(&plan, &mut journal).await?;
+                changing.check_lock()?;
+            let made = changing.one(&plan, &mut journal).await?;
                 changing.changes.extend(made);
             }
         }

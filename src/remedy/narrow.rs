@@ -332,6 +332,20 @@ pub fn idle<'c>(
         .collect()
 }
 
+/// Whether a group decides every packet as it does now without these rules: the old one is there and says
+/// what it said. A rule can be changed in place under its id.
+pub fn decide_nothing(now: &GroupReading, idle: &[&Change]) -> bool {
+    let with = GroupRules::read(&now.rules.read, &now.lists, now.group.is_classic());
+    let ids: BTreeSet<String> = idle
+        .iter()
+        .map(|change| change.rule_id().to_owned())
+        .collect();
+    let without = with.without(&ids);
+    [Certainty::Closing, Certainty::Opening]
+        .into_iter()
+        .all(|certainty| difference(&with, &without, certainty) == nothing())
+}
+
 /// The plan that takes idle rules away again, by their ids; `None` where there is none.
 pub fn take_back(now: &GroupReading, idle: &[&Change]) -> Option<GroupPlan> {
     let changes: Vec<PlannedChange> = idle

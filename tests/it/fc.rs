@@ -218,6 +218,18 @@ async fn the_tutorials_own_event_revokes_the_right_rule_and_no_other() {
     let verified = host.run(&["verify", "--all"]).await;
     assert_eq!(verified.code, 0, "{}", verified.stdout);
 
+    // An event of another account is none of ours, whatever id it names.
+    let mut foreign = resource("sg-other", GROUP);
+    foreign["accountId"] = json!("9999999999999999");
+    let (status, answer) = runtime.invoke(&json!([foreign])).await;
+    assert_eq!(status, 200, "{answer:#}");
+    assert!(
+        answer.to_string().contains("of another account"),
+        "{answer:#}"
+    );
+    assert_eq!(host.rules("sg-other").len(), 1);
+    runtime.lines.lock().expect("unpoisoned").clear();
+
     // The platform repeats events: the second finds nothing to do.
     let (status, again) = runtime.invoke(&event).await;
     assert_eq!(status, 200, "{again:#}");
@@ -226,8 +238,6 @@ async fn the_tutorials_own_event_revokes_the_right_rule_and_no_other() {
     assert_eq!(
         lines,
         [
-            "FC Invoke Start RequestId: 1-67a59f35-150c1267",
-            "FC Invoke End RequestId: 1-67a59f35-150c1267",
             "FC Invoke Start RequestId: 1-67a59f35-150c1267",
             "FC Invoke End RequestId: 1-67a59f35-150c1267",
         ]

@@ -8,7 +8,7 @@ use crate::model::{
     AccountId, Change, ChangeKind, GroupId, GroupReading, Held, HoldReason, Outcome, RegionId,
     Rule, RunRecord, stand_ins,
 };
-use crate::remedy::narrow::{halves, idle, take_back};
+use crate::remedy::narrow::{decide_nothing, halves, idle, take_back};
 use crate::remedy::plan::GroupPlan;
 use crate::remedy::said::{said, said_by};
 use crate::state::journal::Journal;
@@ -125,6 +125,19 @@ impl Changing<'_> {
             let Some(plan) = take_back(&reading, &idle) else {
                 continue;
             };
+            let why_not = if !decide_nothing(&reading, &idle) {
+                Some(
+                    "the old rule no longer says what it said: taking these back would end traffic",
+                )
+            } else if reading.group.service_managed != Some(false) {
+                Some("the service does not say that the group is unmanaged")
+            } else {
+                None
+            };
+            if let Some(why) = why_not {
+                self.name(&at, &idle, why);
+                continue;
+            }
             self.check_lock()?;
             let made = self.one(&plan, journal).await?;
             let stay: Vec<&Change> = idle
@@ -146,7 +159,7 @@ impl Changing<'_> {
     }
 
     /// Whether the lock of those who change is still ours.
-    fn check_lock(&self) -> Result<(), Error> {
+    pub(super) fn check_lock(&self) -> Result<(), Error> {
         if let Some(lock) = &self.begun.changing {
             lock.check()?;
         }
