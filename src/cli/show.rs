@@ -823,6 +823,8 @@ fn headline(paint: &Paint, view: &View<'_>) {
         "1;41;97"
     } else if header.totals.exposed > 0 {
         "1;31"
+    } else if !view.judges() {
+        "1"
     } else {
         "1;32"
     };

@@ -347,7 +347,14 @@ pub async fn apply_plan(
         let accounts = plan.groups.iter().map(|group| &group.account);
         note_identities(accounts, tools, &mut begun).await?;
         let mut changing = Changing::new(tools, &mut begun, &policy);
-        changing.held.clone_from(&plan.held);
+        // What was held by the mode alone is what this run carries out.
+        let by_mode = |held: &&Held| held.reasons.iter().all(|r| *r == HoldReason::Mode);
+        changing.held = plan
+            .held
+            .iter()
+            .filter(|held| !by_mode(held))
+            .cloned()
+            .collect();
         changing.tidy(&settled, true).await?;
         changing.changes.extend(settled);
         changing

@@ -128,7 +128,7 @@ impl Renderer for Html {
             lang => match header.language { Language::En => "en", Language::ZhCn => "zh-CN", Language::ZhTw => "zh-TW" },
             word => view.word(), counts => view.counts(),
             headline => view.headline(), part => view.part(),
-            tone => if !header.complete { "bad" } else if header.totals.exposed > 0 { "fail" } else { "good" },
+            tone => if !header.complete { "bad" } else if header.totals.exposed > 0 || !view.judges() { "fail" } else { "good" },
             relaxations => view.relaxations(), checks => checks, controls => controls, control_notes => view.control_notes(),
             incomplete => !header.complete,
             reasons => header.incomplete_reasons.iter().map(|r| visible(r)).collect::<Vec<_>>(),

@@ -70,11 +70,18 @@ impl<'r> View<'r> {
         out
     }
 
-    /// `INCOMPLETE`, `FAIL`, `OK`.
+    /// Whether the run judged anything: `apply` and `rollback` read only what they change.
+    pub fn judges(&self) -> bool {
+        !matches!(self.record.header.command.as_str(), "apply" | "rollback")
+    }
+
+    /// `INCOMPLETE`, `FAIL`, `OK`; `DONE` of a run that judged nothing.
     pub fn word(&self) -> String {
         let header = &self.record.header;
         self.words.get(if !header.complete {
             "word.incomplete"
+        } else if !self.judges() {
+            "word.done"
         } else if header.totals.exposed > 0 {
             "word.fail"
         } else {
@@ -87,6 +94,8 @@ impl<'r> View<'r> {
         let header = &self.record.header;
         if !header.complete {
             self.words.get("headline.incomplete")
+        } else if !self.judges() {
+            self.words.get("headline.unjudged")
         } else if header.totals.exposed > 0 {
             self.failing()
         } else if header.totals.managed > 0 || header.totals.waived > 0 {
@@ -152,7 +161,9 @@ impl<'r> View<'r> {
         .filter(|(_, n)| *n > 0)
         .map(|(key, n)| self.words.say(key, &[("n", &n.to_string())]))
         .collect();
-        if parts.is_empty() {
+        if parts.is_empty() && !self.judges() {
+            self.words.get("headline.unjudged_short")
+        } else if parts.is_empty() {
             self.words.get("headline.nothing")
         } else {
             parts.join(&self.words.get("count.list"))

@@ -199,7 +199,7 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
     }
     let (band, sentence) = if header.totals.exposed > 0 {
         (&styles.band_fail, view.failing())
-    } else if header.complete {
+    } else if header.complete && view.judges() {
         (&styles.band_ok, view.headline())
     } else {
         (&styles.band_fail, view.headline())
