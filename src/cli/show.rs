@@ -513,20 +513,7 @@ pub(super) fn explained(
     parts: &[(Question, Explanation, Explanation)],
 ) {
     if global.json {
-        let answers: Vec<Value> = parts
-            .iter()
-            .map(|(question, closing, opening)| {
-                json!({
-                    "family": question.family, "protocol": question.protocol, "port": question.port,
-                    "source": question.source.map(|a| address_text(question.family, a)),
-                    "answer": word(closing, opening),
-                    "accepted_addresses": closing.accepted.count().to_string(),
-                    "asked_addresses": closing.asked.to_string(),
-                    "rules": steps(closing), "rules_if_doubt_opens": steps(opening),
-                    "drops_that_close_nothing": closing.skipped,
-                })
-            })
-            .collect();
+        let answers = answers(parts, steps);
         print_json(&json!({
             "group": group.group.id, "name": group.group.name, "region": group.region,
             "incomplete": group.rules.incomplete, "answers": answers,
@@ -650,6 +637,27 @@ fn word(closing: &Explanation, opening: &Explanation) -> &'static str {
     } else {
         "dropped"
     }
+}
+
+/// Answers to questions about packets; `steps` says of an explanation which rules took what.
+fn answers(
+    parts: &[(Question, Explanation, Explanation)],
+    steps: impl Fn(&Explanation) -> Vec<Value>,
+) -> Vec<Value> {
+    parts
+        .iter()
+        .map(|(question, closing, opening)| {
+            json!({
+                "family": question.family, "protocol": question.protocol, "port": question.port,
+                "source": question.source.map(|a| address_text(question.family, a)),
+                "answer": word(closing, opening),
+                "accepted_addresses": closing.accepted.count().to_string(),
+                "asked_addresses": closing.asked.to_string(),
+                "rules": steps(closing), "rules_if_doubt_opens": steps(opening),
+                "drops_that_close_nothing": closing.skipped,
+            })
+        })
+        .collect()
 }
 
 fn steps(explanation: &Explanation) -> Vec<Value> {

@@ -287,12 +287,14 @@ impl Change {
             }
     }
 
-    /// The ids of the rules in whose place it put one that is certainly ours: verified, and known by
-    /// its id.
+    /// The ids of the rules in whose place it put one that is ours, known by its id: also where another
+    /// hand changed the group meanwhile, or what became of it was not found out.
     pub fn stands_in_for(&self) -> Option<&[String]> {
         match &self.narrowing {
             Some(Narrowing::InPlaceOf(old))
-                if self.outcome == Outcome::Verified && !self.rule_id().is_empty() =>
+                if self.attempted_at.is_some()
+                    && !self.rule_id().is_empty()
+                    && !matches!(self.outcome, Outcome::AlreadyGone | Outcome::Refused) =>
             {
                 Some(old)
             }
@@ -304,7 +306,9 @@ impl Change {
     /// the group is still exposed. Left alone before anything was asked for is no attempt.
     pub fn is_broken(&self) -> bool {
         if self.intent_of.is_some() {
-            return self.outcome == Outcome::Unknown;
+            // What a killed run added and nobody can vouch for stays a task, not a record.
+            return self.outcome == Outcome::Unknown
+                || (self.outcome == Outcome::Drifted && self.stands_in_for().is_some());
         }
         match self.outcome {
             Outcome::Verified | Outcome::AlreadyGone => {

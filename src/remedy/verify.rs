@@ -100,6 +100,8 @@ struct Facts {
     /// The rules after; `None` where there is no settled reading.
     after: Option<Vec<Rule>>,
     closed: BTreeMap<String, Vec<Traffic>>,
+    /// What each revocation should have closed, by the reading before: what is waived is no difference.
+    due: BTreeMap<String, Vec<Traffic>>,
     opened: Vec<Traffic>,
     /// The two readings differ by exactly what was planned for the whole group.
     exact: bool,
@@ -140,6 +142,7 @@ impl Facts {
             exact: false,
             after: None,
             closed: BTreeMap::new(),
+            due: BTreeMap::new(),
             opened: Vec::new(),
             beyond: false,
             verdicts: BTreeMap::new(),
@@ -194,8 +197,23 @@ impl Facts {
                 }
             }
         }
-        let as_wanted = GroupRules::read(&wanted, &before.lists, before.group.is_classic());
+        // A rule that is put back may name a list that no rule named before: the reading after has it.
+        let mut lists = before.lists.clone();
+        for (mine, theirs) in [
+            (&mut lists.prefix, &after.lists.prefix),
+            (&mut lists.port, &after.lists.port),
+        ] {
+            for (id, list) in theirs {
+                mine.entry(id.clone()).or_insert_with(|| list.clone());
+            }
+        }
+        let as_wanted = GroupRules::read(&wanted, &lists, before.group.is_classic());
         let expected = difference(&old, &as_wanted, Certainty::Closing);
+        for planned in &plan.changes {
+            facts
+                .due
+                .insert(planned.rule_id.clone(), parts(planned, &expected.closed));
+        }
         facts.exact = change == expected;
         facts.beyond =
             !within(&change.closed, &expected.closed) || !within(&change.opened, &expected.opened);
@@ -209,13 +227,19 @@ impl Facts {
             .unwrap_or_default()
     }
 
+    /// Whether a revocation closed what it should have.
+    fn closed_its_own(&self, planned: &PlannedChange) -> bool {
+        let due = self.due.get(&planned.rule_id).cloned().unwrap_or_default();
+        self.closed_by(planned) == due
+    }
+
     fn is_as_planned(&self, planned: &PlannedChange) -> bool {
         // A batch may have been carried out in part: then each rule that is gone answers for itself.
         self.after.is_some()
             && (self.exact
                 || (!self.beyond
                     && match planned.kind {
-                        ChangeKind::Revoke => self.closed_by(planned) == planned.ends,
+                        ChangeKind::Revoke => self.closed_its_own(planned),
                         ChangeKind::Authorize | ChangeKind::Modify => true,
                     }))
     }
@@ -283,7 +307,7 @@ impl Facts {
             };
         }
         if planned.kind == ChangeKind::Revoke
-            && (self.still_exposed || self.closed_by(planned) != planned.ends)
+            && (self.still_exposed || !self.closed_its_own(planned))
         {
             return (
                 Outcome::Failed,
@@ -294,13 +318,16 @@ impl Facts {
                 ),
             );
         }
+        let is_so = match planned.kind {
+            ChangeKind::Revoke => "the rule is gone",
+            ChangeKind::Authorize | ChangeKind::Modify => "the rule is there",
+        };
         (
             Outcome::Drifted,
-            Some(
-                "the rule is gone, and another hand changed the group at the same time: the two \
-                 readings differ by more than this change"
-                    .to_owned(),
-            ),
+            Some(format!(
+                "{is_so}, and another hand changed the group at the same time: the two readings differ \
+                 by more than this change"
+            )),
         )
     }
 }

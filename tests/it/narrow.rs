@@ -641,19 +641,8 @@ async fn killed_at_any_line_of_its_journal_a_narrowing_is_settled_by_the_next_ru
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("it starts");
-        let journal = host.path("state/journal");
         loop {
-            let lines: usize = std::fs::read_dir(&journal)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|file| {
-                    std::fs::read_to_string(file.path())
-                        .unwrap_or_default()
-                        .lines()
-                        .count()
-                })
-                .sum();
+            let lines = host.journal_lines();
             let reached = match step {
                 0 => host.path("state").exists(),
                 1..=7 => lines >= step,

@@ -5,7 +5,7 @@ use crate::change::{one_open, outcomes, reasons};
 use crate::kit::host::{ACCOUNT, Host, REGION, ssh_open, world};
 use sgwarden::job::Restore;
 use sgwarden::model::{HoldReason, Outcome};
-use sgwarden::sim::{Group, Rule};
+use sgwarden::sim::{Group, PrefixList, Rule};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn classic_groups_roll_back_on_the_interface_they_were_open_on() {
@@ -235,21 +235,10 @@ async fn killed_at_any_moment_nothing_is_lost_doubled_or_unrecorded() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("it starts");
-        let journal = host.path("state/journal");
         loop {
-            let lines: usize = std::fs::read_dir(&journal)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|file| {
-                    std::fs::read_to_string(file.path())
-                        .unwrap_or_default()
-                        .lines()
-                        .count()
-                })
-                .sum();
+            let lines = host.journal_lines();
             let reached = match step {
-                0 => journal.parent().is_some_and(std::path::Path::exists),
+                0 => host.path("state").exists(),
                 1..=5 => lines >= step,
                 _ => host.path("state/sealed").exists(),
             };
@@ -382,4 +371,20 @@ async fn what_a_run_did_not_mean_to_read_is_as_old_in_the_next_as_it_was() {
     assert_eq!(scan("sg-b").await.0, "open");
     let (state, since) = scan("sg-a").await;
     assert_eq!((state, since), (serde_json::json!("open"), first));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_by_prefix_list_comes_back_into_a_group_that_named_no_other() {
+    let mut start = world(&[("sg-a", vec![Rule::ingress("TCP", "22/22", "pl-world")])]);
+    let list = PrefixList::new("pl-world", "all", &["0.0.0.0/0"]);
+    let region = start.region_mut(ACCOUNT, REGION).expect("the region");
+    region.prefix_lists.insert("pl-world".into(), list);
+    let host = Host::new(start).await;
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified], "{:?}", run.record.held);
+    let path = run.sealed.folder.display().to_string();
+    let ran = host.run(&["rollback", &path, "--json"]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.json()["changes"]["verified"], 1, "{}", ran.stdout);
+    assert_eq!(host.rules("sg-a").len(), 1);
 }

@@ -1,6 +1,6 @@
 //! `explain` of an interface: as of a group, with the group whose rule each is.
 
-use super::{Paint, explain_one, print_json, steps, word};
+use super::{Paint, answers, explain_one, print_json, steps, word};
 use crate::cli::Global;
 use crate::exposure::explain::{Explanation, Question};
 use crate::exposure::set::address_text;
@@ -59,20 +59,7 @@ pub(in crate::cli) fn explained_interface(
     parts: &[(Question, Explanation, Explanation)],
 ) {
     if global.json {
-        let answers: Vec<Value> = parts
-            .iter()
-            .map(|(question, closing, opening)| {
-                json!({
-                    "family": question.family, "protocol": question.protocol, "port": question.port,
-                    "source": question.source.map(|a| address_text(question.family, a)),
-                    "answer": word(closing, opening),
-                    "accepted_addresses": closing.accepted.count().to_string(),
-                    "asked_addresses": closing.asked.to_string(),
-                    "rules": asked.steps(closing), "rules_if_doubt_opens": asked.steps(opening),
-                    "drops_that_close_nothing": closing.skipped,
-                })
-            })
-            .collect();
+        let answers = answers(parts, |explanation| asked.steps(explanation));
         let groups: Vec<Value> = asked
             .groups
             .iter()

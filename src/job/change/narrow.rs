@@ -279,8 +279,7 @@ fn left((account, region, group_id): &Place, added: &[&Change], why: &str) -> He
             .collect(),
         reasons: vec![HoldReason::Narrow],
         detail: format!(
-            "added at {at} in the place of {}, which may still be there; beside it they decide nothing. \
-             Not taken back: {why}",
+            "added at {at} in the place of {}, which may still be there. Not taken back: {why}",
             old.into_iter().collect::<Vec<_>>().join(", ")
         ),
     }

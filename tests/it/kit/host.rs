@@ -180,6 +180,21 @@ impl Host {
             .expect("a sealed run")
     }
 
+    /// Lines of every journal so far: how far a run has come.
+    pub(crate) fn journal_lines(&self) -> usize {
+        std::fs::read_dir(self.path("state/journal"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|file| {
+                std::fs::read_to_string(file.path())
+                    .unwrap_or_default()
+                    .lines()
+                    .count()
+            })
+            .sum()
+    }
+
     /// The rule ids of a group as the cloud has them.
     pub(crate) fn rules(&self, group: &str) -> Vec<String> {
         self.cloud.with_world(|world| {
