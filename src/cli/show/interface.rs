@@ -1,9 +1,8 @@
 //! `explain` of an interface: as of a group, with the group whose rule each is.
 
-use super::{Paint, answers, explain_one, print_json, steps, word};
+use super::{Paint, answers, explain_one, print_json, steps};
 use crate::cli::Global;
 use crate::exposure::explain::{Explanation, Question};
-use crate::exposure::set::address_text;
 use crate::model::GroupReading;
 use crate::report::view::visible;
 use serde_json::{Value, json};
