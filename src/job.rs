@@ -242,7 +242,7 @@ async fn whole(
     let settled = change::settle_orphans(tools, begun, &policy).await?;
     let mut tidying = Changing::new(tools, begun, &policy);
     let changes = schedule.remediation.mode.changes();
-    tidying.tidy(&settled, changes).await?;
+    tidying.tidy(&settled, changes, schedule).await?;
     let (tidied, left) = (tidying.changes, tidying.held);
     let mut trigger = asked.map(|asked| asked.trigger.clone());
     if let Some(trigger) = &mut trigger {

@@ -47,12 +47,7 @@ impl Apply {
         file.same_waivers(&schedule)?;
         "apply".clone_into(&mut schedule.name);
         schedule.remediation.mode = schedule.remediation.acting_mode();
-        let windows = &schedule.remediation.windows;
-        if !windows.is_empty()
-            && !windows
-                .iter()
-                .any(|w| w.holds(Utc::now(), schedule.timezone))
-        {
+        if !schedule.remediation.is_open(Utc::now(), schedule.timezone) {
             return Err(Failure::usage(
                 "now is in none of the schedule's windows; nothing was changed",
             ));

@@ -10,6 +10,7 @@ use super::accounts::{self, Where, note_identities, place};
 use super::{Begun, Error, Job, Progress, RunOutcome, Tools, begin, finish, policy_of, tool, utc};
 use crate::cloud::call::{Effect, Request};
 use crate::cloud::{Service, read_group};
+use crate::config::schedule::Schedule;
 use crate::evidence::Spool;
 use crate::evidence::store::read_record;
 use crate::model::{
@@ -60,7 +61,6 @@ impl<'a> Changing<'a> {
         remediation: &Remediation,
         zone: chrono_tz::Tz,
     ) -> Result<(), Error> {
-        let windows = &remediation.windows;
         if plan.groups.is_empty() {
             return Ok(());
         }
@@ -83,7 +83,7 @@ impl<'a> Changing<'a> {
                 continue;
             }
             let now = (self.tools.now)();
-            if !windows.is_empty() && !windows.iter().any(|window| window.holds(now, zone)) {
+            if !remediation.is_open(now, zone) {
                 let closed = "the window closed while the run went on".to_owned();
                 self.held
                     .push(guard::held(group, vec![HoldReason::Window], closed));
@@ -355,7 +355,7 @@ pub async fn apply_plan(
             .filter(|held| !by_mode(held))
             .cloned()
             .collect();
-        changing.tidy(&settled, true).await?;
+        changing.tidy(&settled, true, &job.schedule).await?;
         changing.changes.extend(settled);
         changing
             .carry_out(plan, &job.schedule.remediation, job.schedule.timezone)
@@ -506,7 +506,7 @@ pub async fn rollback(
             &mut begun,
             &policy,
             (&record, &groups),
-            restore,
+            (restore, &job.schedule),
             settled,
         )
         .await
@@ -539,13 +539,13 @@ async fn put_back(
     begun: &mut Begun,
     policy: &Policy,
     (record, groups): (&RunRecord, &BTreeMap<Where, Vec<&Change>>),
-    restore: &Restore,
+    (restore, schedule): (&Restore, &Schedule),
     settled: Vec<Change>,
 ) -> Result<PutBack, Error> {
     let mut journal = tools.state.journal(&begun.run)?;
     let mut errors = BTreeMap::new();
     let mut changing = Changing::new(tools, begun, policy);
-    changing.tidy(&settled, true).await?;
+    changing.tidy(&settled, true, schedule).await?;
     changing.changes.extend(settled);
     for changes in groups.values() {
         let Some(first) = changes.first() else {

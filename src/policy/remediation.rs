@@ -139,6 +139,13 @@ pub struct Remediation {
     pub config_rule: Option<String>,
 }
 
+impl Remediation {
+    /// Whether changes may be made at a moment.
+    pub fn is_open(&self, at: DateTime<Utc>, zone: Tz) -> bool {
+        self.windows.is_empty() || self.windows.iter().any(|window| window.holds(at, zone))
+    }
+}
+
 /// Private networks (RFC 1918, RFC 6598, RFC 4193): what is kept where the schedule says nothing.
 const KEEP: [&str; 5] = [
     "10.0.0.0/8",

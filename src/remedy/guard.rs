@@ -1,7 +1,7 @@
 //! The guards of a whole run: plan in, plan or `Held` out. Each names its reason.
 
-use super::plan::{GroupPlan, RemediationPlan};
-use crate::model::{Held, HoldReason};
+use super::plan::{GroupPlan, RemediationPlan, protection};
+use crate::model::{GroupReading, Held, HoldReason};
 use crate::policy::remediation::{Mode, Remediation};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -65,20 +65,8 @@ pub fn guard(
         ));
     }
     // A plan made by day may be approved for the night: `apply` looks at the windows itself.
-    if remediation.mode.changes()
-        && !remediation.windows.is_empty()
-        && !remediation
-            .windows
-            .iter()
-            .any(|window| window.holds(now, zone))
-    {
-        reasons.push((
-            HoldReason::Window,
-            format!(
-                "{} is in none of the windows",
-                now.with_timezone(&zone).format("%a %H:%M")
-            ),
-        ));
+    if remediation.mode.changes() && !remediation.is_open(now, zone) {
+        reasons.push((HoldReason::Window, closed(now, zone)));
     }
     if !reasons.is_empty() {
         let detail: Vec<&str> = reasons.iter().map(|(_, detail)| detail.as_str()).collect();
@@ -104,6 +92,28 @@ pub fn guard(
         ))
     });
     out
+}
+
+/// That no window is open.
+fn closed(now: DateTime<Utc>, zone: Tz) -> String {
+    format!(
+        "{} is in none of the windows",
+        now.with_timezone(&zone).format("%a %H:%M")
+    )
+}
+
+/// Why nothing may be taken back in a group that no run planned to change: the guards of a run that do
+/// not depend on what is planned.
+pub fn forbids(
+    remediation: &Remediation,
+    reading: &GroupReading,
+    now: DateTime<Utc>,
+    zone: Tz,
+) -> Option<(HoldReason, String)> {
+    if let Some(why) = protection(remediation, reading) {
+        return Some((HoldReason::Protected, why));
+    }
+    (!remediation.is_open(now, zone)).then(|| (HoldReason::Window, closed(now, zone)))
 }
 
 /// A planned group as held.

@@ -473,7 +473,8 @@ fn beyond_checks(policy: &Policy, group: &GroupRules<'_>, rule: &ReadRule<'_>) -
     None
 }
 
-fn protection(remediation: &Remediation, reading: &GroupReading) -> Option<String> {
+/// Why a group may not be changed at all.
+pub(super) fn protection(remediation: &Remediation, reading: &GroupReading) -> Option<String> {
     if remediation
         .protect
         .groups

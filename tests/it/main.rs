@@ -36,6 +36,7 @@ mod sim;
 mod stop;
 mod storage;
 mod terraform;
+mod tidy;
 mod undo;
 mod waivers;
 mod wire;

@@ -4,6 +4,7 @@
 
 use super::{Changing, Error, guard};
 use crate::cloud::read_group;
+use crate::config::schedule::Schedule;
 use crate::model::{
     AccountId, Change, ChangeKind, GroupId, GroupReading, Held, HoldReason, Outcome, RegionId,
     Rule, RunRecord, stand_ins,
@@ -65,7 +66,11 @@ impl Changing<'_> {
         }
         let all = changes.clone();
         let unused: Vec<&Change> = unused(&all);
-        changes.extend(self.take_back(&unused, &all, |_| false, journal).await?);
+        // This group passed the guards, and is not left half way.
+        let done = self
+            .take_back(&unused, &all, |_| false, |_| None, journal)
+            .await?;
+        changes.extend(done);
         Ok(changes)
     }
 
@@ -90,17 +95,20 @@ impl Changing<'_> {
             .map(|change| (place(change), said_by(&change.rule)))
             .collect();
         let is_back = |old: &Change| back.contains(&(place(old), said_by(&old.rule)));
-        self.take_back(&added, known, is_back, journal).await
+        // A person asked for this, and for this group.
+        self.take_back(&added, known, is_back, |_| None, journal)
+            .await
     }
 
     /// Takes back what was added for rules that are all there themselves: it decides nothing. What
     /// cannot be taken back is held and named. `is_back` says of a rule that was revoked whether it is
-    /// certainly there again.
+    /// certainly there again; `forbids`, why a group may not be changed.
     async fn take_back(
         &mut self,
         added: &[&Change],
         known: &[Change],
         is_back: impl Fn(&Change) -> bool,
+        forbids: impl Fn(&GroupReading) -> Option<(HoldReason, String)>,
         journal: &mut Journal,
     ) -> Result<Vec<Change>, Error> {
         let mut out = Vec::new();
@@ -110,14 +118,14 @@ impl Changing<'_> {
         }
         for (at, added) in places {
             if !self.tools.client.reaches(&at.0) {
-                self.name(&at, &added, "this run has no way into its account");
+                self.name(&at, &added, &[], "this run has no way into its account");
                 continue;
             }
             let there: Vec<&Change> = known.iter().filter(|c| place(c) == at).collect();
             let reading = match self.look(&at).await? {
                 Ok(reading) => reading,
                 Err(why) => {
-                    self.name(&at, &added, &why);
+                    self.name(&at, &added, &[], &why);
                     continue;
                 }
             };
@@ -135,7 +143,11 @@ impl Changing<'_> {
                 None
             };
             if let Some(why) = why_not {
-                self.name(&at, &idle, why);
+                self.name(&at, &idle, &[], why);
+                continue;
+            }
+            if let Some((reason, why)) = forbids(&reading) {
+                self.name(&at, &idle, &[reason], &why);
                 continue;
             }
             self.check_lock()?;
@@ -151,7 +163,7 @@ impl Changing<'_> {
                 .collect();
             if !stay.is_empty() {
                 let why = made.iter().find_map(|made| made.error.clone());
-                self.name(&at, &stay, &why.unwrap_or_default());
+                self.name(&at, &stay, &[], &why.unwrap_or_default());
             }
             out.extend(made);
         }
@@ -189,17 +201,21 @@ impl Changing<'_> {
         )
     }
 
-    /// Names what was added and is left there.
-    fn name(&mut self, at: &Place, added: &[&Change], why: &str) {
-        self.held.push(left(at, added, why));
+    /// Names what was added and is left there; `guards` are those of a run that held it.
+    fn name(&mut self, at: &Place, added: &[&Change], guards: &[HoldReason], why: &str) {
+        let mut held = left(at, added, why);
+        held.reasons.extend(guards);
+        self.held.push(held);
     }
 
     /// Of what killed runs left, what they added and did not use: taken back by a run that changes,
-    /// named by one that only reads. Their journals stay open as long as any of it is there.
+    /// named by one that only reads, or whose guards hold it. Their journals stay open as long as any of
+    /// it is there.
     pub(in crate::job) async fn tidy(
         &mut self,
         settled: &[Change],
         changes: bool,
+        schedule: &Schedule,
     ) -> Result<(), Error> {
         let unused = unused(settled);
         if unused.is_empty() {
@@ -207,14 +223,23 @@ impl Changing<'_> {
         }
         if changes {
             let mut journal = self.tools.state.journal(&self.begun.run)?;
+            let tools = self.tools;
+            let forbids = |reading: &GroupReading| {
+                if let Some(why) = tools.stop.asked() {
+                    let why = format!("the run was asked to stop ({why}) before this group");
+                    return Some((HoldReason::Deadline, why));
+                }
+                let now = (tools.now)();
+                guard::forbids(&schedule.remediation, reading, now, schedule.timezone)
+            };
             let made = self
-                .take_back(&unused, settled, |_| false, &mut journal)
+                .take_back(&unused, settled, |_| false, forbids, &mut journal)
                 .await?;
             self.changes.extend(made);
         } else {
             for change in &unused {
                 let why = "a run that changes takes it back; this one only reads";
-                self.name(&place(change), &[change], why);
+                self.name(&place(change), &[change], &[], why);
             }
         }
         Ok(())
