@@ -175,7 +175,8 @@ impl AddressSet {
 
     /// The fewest CIDRs that make it up, in address order.
     pub fn cidrs(&self, family: Family) -> Vec<String> {
-        let mut out = Vec::new();
+        // A set may have tens of thousands: growing the list would cost more than counting first.
+        let mut out = Vec::with_capacity(self.0.iter().map(|range| cidr_count(*range)).sum());
         for &(low, high) in &self.0 {
             let mut from = low;
             loop {
@@ -197,6 +198,19 @@ impl AddressSet {
         }
         out
     }
+}
+
+/// How many CIDRs make up a range: up to the widest boundary in it, and on from there, one for each bit
+/// of the length.
+fn cidr_count((low, high): AddressRange) -> usize {
+    let ones = |length: u128| usize::try_from(length.count_ones()).unwrap_or(0);
+    let Some(end) = high.checked_add(1) else {
+        return ones(low.wrapping_neg()).max(1);
+    };
+    let boundary = (low ^ end)
+        .checked_ilog2()
+        .map_or(end, |bit| end >> bit << bit);
+    ones(boundary.saturating_sub(low)) + ones(end.saturating_sub(boundary))
 }
 
 /// The last address of the block of `2^host` addresses at `from`.
@@ -445,6 +459,33 @@ mod tests {
         assert_eq!(AddressSet::all(Family::Ipv6).cidrs(Family::Ipv6), ["::/0"]);
         let halves = AddressSet::from_ranges([(0x8000_0000, 0xffff_ffff), (0, 0x7fff_ffff)]);
         assert_eq!(halves.cidrs(Family::Ipv4), ["0.0.0.0/0"]);
+    }
+
+    #[test]
+    fn their_number_is_known_beforehand() {
+        let ends = [
+            0,
+            1,
+            2,
+            3,
+            6,
+            7,
+            8,
+            9,
+            0x7fff_ffff,
+            0x8000_0000,
+            0xffff_ffff,
+        ];
+        for low in ends {
+            for high in ends.into_iter().filter(|high| *high >= low) {
+                for (family, top) in [(Family::Ipv4, 0), (Family::Ipv6, u128::MAX << 32)] {
+                    let range = (low | top, high | top);
+                    let set = AddressSet::from_ranges([range]);
+                    assert_eq!(set.cidrs(family).len(), cidr_count(range), "{range:x?}");
+                }
+            }
+        }
+        assert_eq!(cidr_count((0, u128::MAX)), 1);
     }
 
     #[test]
