@@ -198,11 +198,13 @@ pub fn plan_group(
         detail,
     };
     // What it would take, were nothing held: the held ones in it are those that stand in the way.
-    let every: Vec<usize> = (0..blamed.len()).collect();
-    let needed = cut(&every, closes).unwrap_or_else(|| every.clone());
+    let needed = || {
+        let every: Vec<usize> = (0..blamed.len()).collect();
+        cut(&every, closes).unwrap_or(every)
+    };
     if let Some(why) = protection(remediation, reading) {
         mark(findings, &targets, &blamed, &holds, None);
-        let rules = needed.iter().filter_map(id_of).collect();
+        let rules = needed().iter().filter_map(id_of).collect();
         return Planned {
             group: None,
             held: vec![hold(rules, vec![HoldReason::Protected], why)],
@@ -237,6 +239,7 @@ pub fn plan_group(
         }
         _ => {
             mark(findings, &targets, &blamed, &holds, None);
+            let needed = needed();
             let in_the_way: Holds = holds
                 .iter()
                 .filter(|(at, _)| needed.contains(at))
@@ -262,13 +265,12 @@ pub fn plan_group(
     let ids: BTreeSet<String> = chosen.iter().filter_map(id_of).collect();
     let after = narrows.group_with(&ids, new.rules());
     let change = difference(&group, &after, Certainty::Closing);
+    let checks = checks_of(policy, &group, &targets);
     let taken: Vec<PlannedChange> = chosen
         .iter()
         .filter_map(|at| Some((blamed.get(*at)?, narrowed.get(at))))
         .filter_map(|(part, instead)| {
-            let mut taken = planned_change(
-                policy, reading, &group, &targets, part.rule, &change, &approved,
-            )?;
+            let mut taken = planned_change(reading, &checks, part.rule, &change, &approved)?;
             taken.narrowing = instead
                 .filter(|rules| !rules.is_empty())
                 .map(|rules| Narrowing::ReplacedBy(rules.iter().map(Rule::field_map).collect()));
@@ -494,25 +496,31 @@ pub(super) fn protection(remediation: &Remediation, reading: &GroupReading) -> O
         .map(|tag| format!("the group has the tag {}={}", tag.key, tag.value))
 }
 
-fn planned_change(
+/// The checks that each rule is to blame for, by its id.
+fn checks_of(
     policy: &Policy,
-    reading: &GroupReading,
     group: &GroupRules<'_>,
     targets: &[&Check],
+) -> BTreeMap<String, Vec<String>> {
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for check in targets {
+        let runs = check.exposed(group, Certainty::Closing, &policy.internet);
+        for part in contributions(group, &policy.internet, &runs) {
+            let id = part.rule.rule.id().to_owned();
+            out.entry(id).or_default().push(check.id.clone());
+        }
+    }
+    out
+}
+
+fn planned_change(
+    reading: &GroupReading,
+    checks: &BTreeMap<String, Vec<String>>,
     rule: &ReadRule<'_>,
     change: &Difference,
     approved: &[Run],
 ) -> Option<PlannedChange> {
-    let checks = targets
-        .iter()
-        .filter(|check| {
-            let runs = check.exposed(group, Certainty::Closing, &policy.internet);
-            contributions(group, &policy.internet, &runs)
-                .iter()
-                .any(|part| part.rule.rule.id() == rule.rule.id())
-        })
-        .map(|check| check.id.clone())
-        .collect();
+    let checks = checks.get(rule.rule.id()).cloned().unwrap_or_default();
     Some(PlannedChange {
         kind: ChangeKind::Revoke,
         rule_id: rule.rule.id().to_owned(),
