@@ -180,15 +180,7 @@ impl AddressSet {
         for &(low, high) in &self.0 {
             let mut from = low;
             loop {
-                // The largest network that begins at `from` and ends by `high`.
-                let align = if from == 0 {
-                    bits(family)
-                } else {
-                    from.trailing_zeros().min(bits(family))
-                };
-                let span = high.saturating_sub(from);
-                let most = span.checked_add(1).map_or(128, u128::ilog2);
-                let host = align.min(most);
+                let host = host_bits(from, high).min(bits(family));
                 out.push(cidr_text(family, from, bits(family).saturating_sub(host)));
                 match block_end(from, host).and_then(|end| end.checked_add(1)) {
                     Some(next) if next <= high => from = next,
@@ -197,6 +189,25 @@ impl AddressSet {
             }
         }
         out
+    }
+}
+
+/// How many bits the host part of the largest network has that begins at an address and ends by another.
+fn host_bits(from: u128, high: u128) -> u32 {
+    let span = high.saturating_sub(from);
+    match (u64::try_from(from), u64::try_from(span)) {
+        // IPv4, and quicker.
+        (Ok(from), Ok(span)) if from > 0 && span < u64::MAX => {
+            from.trailing_zeros().min(span.saturating_add(1).ilog2())
+        }
+        _ => {
+            let align = if from == 0 {
+                128
+            } else {
+                from.trailing_zeros()
+            };
+            align.min(span.checked_add(1).map_or(128, u128::ilog2))
+        }
     }
 }
 
@@ -228,12 +239,11 @@ fn cidr_text(family: Family, address: u128, prefix: u32) -> String {
     match (family, u32::try_from(address)) {
         (Family::Ipv4, Ok(address)) => {
             let mut text = String::with_capacity("255.255.255.255/32".len());
-            let mut mark = None;
-            for octet in address.to_be_bytes() {
-                text.extend(mark.replace('.'));
-                push_decimal(&mut text, u32::from(octet));
+            let [a, b, c, d] = address.to_be_bytes().map(u32::from);
+            for (number, mark) in [(a, "."), (b, "."), (c, "."), (d, "/")] {
+                push_decimal(&mut text, number);
+                text.push_str(mark);
             }
-            text.push('/');
             push_decimal(&mut text, prefix);
             text
         }
