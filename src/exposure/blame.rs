@@ -35,6 +35,8 @@ pub fn contributions<'r, 'a>(
 ) -> Vec<Contribution<'r, 'a>> {
     // "Drops that come before" are those of the closing reading.
     let order = group.in_order(Certainty::Closing);
+    // Then both readings are one, and a run has what the closing one accepts.
+    let all_read = group.rules().iter().all(|rule| rule.unreadable.is_empty());
     let mut parts: Vec<Contribution<'r, 'a>> = order
         .iter()
         .map(|(_, rule)| Contribution {
@@ -50,8 +52,18 @@ pub fn contributions<'r, 'a>(
             if runs.is_empty() {
                 continue;
             }
-            let actors = actors(&order, internet.of(family), family, protocol, &runs);
-            for (place, best) in reaches(&actors, internet.of(family), &runs) {
+            let of_all = match only_accept(&order, family, protocol, &runs) {
+                // What comes in is what it lets in.
+                Some(place) if all_read => {
+                    let most = runs.iter().map(|run| run.sources.count()).max();
+                    vec![(place, most.unwrap_or(0))]
+                }
+                _ => {
+                    let actors = actors(&order, internet.of(family), family, protocol, &runs);
+                    reaches(&actors, internet.of(family), &runs)
+                }
+            };
+            for (place, best) in of_all {
                 let Some(part) = parts.get_mut(place) else {
                     continue;
                 };
@@ -69,6 +81,28 @@ pub fn contributions<'r, 'a>(
             .then_with(|| a.rule.rule.id().cmp(b.rule.rule.id()))
     });
     parts
+}
+
+/// The place of the one Accept that reaches the runs; `None` where there are more.
+fn only_accept(
+    order: &[(Policy, &ReadRule<'_>)],
+    family: Family,
+    protocol: Protocol,
+    runs: &[&Run],
+) -> Option<usize> {
+    let scope = scope(runs);
+    let mut accepts = order.iter().enumerate().filter(|(_, (policy, rule))| {
+        *policy == Policy::Accept && rule.reaches(family, protocol, &scope)
+    });
+    match (accepts.next(), accepts.next()) {
+        (Some((place, _)), None) => Some(place),
+        _ => None,
+    }
+}
+
+/// The ports of some runs.
+fn scope(runs: &[&Run]) -> PortSet {
+    PortSet::from_ranges(runs.iter().filter_map(|run| run.ports))
 }
 
 /// A rule that has a part in some exposed runs of one family and protocol.
@@ -90,7 +124,7 @@ fn actors<'r, 'a>(
     protocol: Protocol,
     runs: &[&Run],
 ) -> Vec<Actor<'r, 'a>> {
-    let scope = PortSet::from_ranges(runs.iter().filter_map(|run| run.ports));
+    let scope = scope(runs);
     order
         .iter()
         .enumerate()
