@@ -76,6 +76,11 @@ impl Client {
         let _ = self.sessions.home.set(account.clone());
     }
 
+    /// Whose the client's own keys are, once the service has said so.
+    pub(super) fn home(&self) -> Option<&AccountId> {
+        self.sessions.home.get()
+    }
+
     /// Whether there may be keys for an account: it is one's own, or there is a role to assume.
     pub fn reaches(&self, account: &AccountId) -> bool {
         self.settings.role.is_some() || self.sessions.home.get().is_none_or(|home| home == account)

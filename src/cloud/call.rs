@@ -57,6 +57,11 @@ impl Request {
     pub fn ram(&self) -> Option<String> {
         actions::permission(self.service.product(), &self.action)
     }
+
+    /// Whether what it answers is a secret.
+    fn is_for_a_secret(&self) -> bool {
+        actions::find(self.service.product(), &self.action).is_some_and(|action| action.secret)
+    }
 }
 
 /// A call that was answered.
@@ -123,6 +128,11 @@ impl Client {
     /// Its own keys, with which it signs for its own account.
     pub fn keys(&self) -> &Keyring {
         &self.keys
+    }
+
+    /// The region of calls that are not regional.
+    pub fn home_region(&self) -> &str {
+        &self.settings.home_region
     }
 
     /// Our clock less the service's by its last `Date`, in seconds; `None` before the first.
@@ -309,6 +319,8 @@ impl Client {
             scrubbed(heard.body, used)
         };
         let envelope = answer::envelope(&body);
+        // Made of a secret it is in nobody's hands but those of `decode`.
+        let hidden = success && course.request.is_for_a_secret();
         course.raws.push(RawAnswer {
             time: now,
             account: course.request.account.clone(),
@@ -317,7 +329,7 @@ impl Client {
             params: course.request.params.clone(),
             status: heard.status,
             request_id: envelope.request_id.clone(),
-            body: body.clone(),
+            body: if hidden { Bytes::new() } else { body.clone() },
         });
         let asked = retry::asked_wait(
             heard.acs_retry_after.as_deref(),
@@ -347,6 +359,8 @@ impl Client {
         if success {
             let read = if envelope.is_object {
                 decode(&body).map_err(|error| error.to_string())
+            } else if hidden {
+                Err("not a JSON object".to_owned())
             } else {
                 Err(format!("not a JSON object: {}", answer::beginning(&body)))
             };

@@ -18,6 +18,8 @@ pub enum Service {
     ResourceDirectory,
     /// ActionTrail, regional.
     ActionTrail,
+    /// Key Management Service, regional.
+    Kms,
 }
 
 impl Service {
@@ -29,6 +31,7 @@ impl Service {
             Product::Config => Self::Config,
             Product::ResourceDirectoryMaster => Self::ResourceDirectory,
             Product::ActionTrail => Self::ActionTrail,
+            Product::Kms => Self::Kms,
         }
     }
 
@@ -40,6 +43,7 @@ impl Service {
             Self::Config => "2020-09-07",
             Self::ResourceDirectory => "2022-04-19",
             Self::ActionTrail => "2020-07-06",
+            Self::Kms => "2016-01-20",
         }
     }
 
@@ -51,6 +55,7 @@ impl Service {
             Self::Config => Product::Config,
             Self::ResourceDirectory => Product::ResourceDirectoryMaster,
             Self::ActionTrail => Product::ActionTrail,
+            Self::Kms => Product::Kms,
         }
     }
 }
@@ -106,6 +111,11 @@ pub(super) fn host(settings: &Settings, service: Service, region: &str) -> Strin
         (Service::Sts, Network::Vpc) => format!("sts-vpc.{region}.aliyuncs.com"),
         (Service::ActionTrail, Network::Public) => format!("actiontrail.{region}.aliyuncs.com"),
         (Service::ActionTrail, Network::Vpc) => format!("actiontrail-vpc.{region}.aliyuncs.com"),
+        // The finance region has no host inside a VPC.
+        (Service::Kms, Network::Vpc) if region != "cn-hangzhou-finance" => {
+            format!("kms-vpc.{region}.aliyuncs.com")
+        }
+        (Service::Kms, _) => format!("kms.{region}.aliyuncs.com"),
         (Service::Config, network) => {
             let prefix = match network {
                 Network::Public => "config",
@@ -195,11 +205,23 @@ mod tests {
             host(&settings, Service::ActionTrail, "eu-west-1"),
             "actiontrail.eu-west-1.aliyuncs.com"
         );
+        assert_eq!(
+            host(&settings, Service::Kms, "eu-west-1"),
+            "kms.eu-west-1.aliyuncs.com"
+        );
         assert!(has_actiontrail("eu-west-1") && !has_actiontrail("cn-fuzhou"));
         settings.network = Network::Vpc;
         assert_eq!(
             host(&settings, Service::ActionTrail, "eu-west-1"),
             "actiontrail-vpc.eu-west-1.aliyuncs.com"
+        );
+        assert_eq!(
+            host(&settings, Service::Kms, ""),
+            "kms-vpc.cn-hangzhou.aliyuncs.com"
+        );
+        assert_eq!(
+            host(&settings, Service::Kms, "cn-hangzhou-finance"),
+            "kms.cn-hangzhou-finance.aliyuncs.com"
         );
         settings.site = Site::International;
         settings.home_region = "ap-southeast-6".to_owned();

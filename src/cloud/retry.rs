@@ -64,6 +64,10 @@ pub fn react(status: u16, code: &str) -> Reaction {
     ]) {
         return Reaction::Fatal(Kind::Credentials);
     }
+    // KMS calls by that name what is not there (help page of GetSecretValue, HTTP 404; read 2026-11).
+    if begins(&["Forbidden.ResourceNotFound", "Forbidden.KeyNotFound"]) {
+        return Reaction::Fatal(Kind::NotFound);
+    }
     if begins(&["Forbidden", "NoPermission", "Unauthorized", "AccessDenied"]) {
         return Reaction::Fatal(Kind::Forbidden);
     }
@@ -177,6 +181,8 @@ mod tests {
         for (status, code, kind) in [
             (403, "Forbidden.RAM", Kind::Forbidden),
             (403, "NoPermission", Kind::Forbidden),
+            (403, "Forbidden.NoPermission", Kind::Forbidden),
+            (404, "Forbidden.ResourceNotFound", Kind::NotFound),
             (403, "Forbidden.AccessKeyDisabled", Kind::Credentials),
             (404, "InvalidAccessKeyId.NotFound", Kind::Credentials),
             (400, "InvalidSecurityToken.Expired", Kind::Credentials),

@@ -28,6 +28,8 @@ pub enum Product {
     ResourceDirectoryMaster,
     /// ActionTrail.
     ActionTrail,
+    /// Key Management Service.
+    Kms,
 }
 
 impl Product {
@@ -39,6 +41,7 @@ impl Product {
             Self::Config => "Config",
             Self::ResourceDirectoryMaster => "ResourceDirectoryMaster",
             Self::ActionTrail => "Actiontrail",
+            Self::Kms => "Kms",
         }
     }
 }
@@ -66,11 +69,13 @@ pub enum Task {
     Attribution,
     /// `fc`: events of Cloud Config.
     Events,
+    /// `[mail] password_secret`.
+    MailSecret,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Scan,
         Self::Revoke,
         Self::Narrow,
@@ -81,6 +86,7 @@ impl Task {
         Self::Completeness,
         Self::Attribution,
         Self::Events,
+        Self::MailSecret,
     ];
 
     /// The stem of its policy's file.
@@ -96,6 +102,7 @@ impl Task {
             Self::Completeness => "completeness",
             Self::Attribution => "attribution",
             Self::Events => "events",
+            Self::MailSecret => "mail-secret",
         }
     }
 
@@ -108,7 +115,8 @@ impl Task {
             | Self::Attached
             | Self::Completeness
             | Self::Attribution
-            | Self::Events => false,
+            | Self::Events
+            | Self::MailSecret => false,
         }
     }
 
@@ -116,6 +124,8 @@ impl Task {
     pub fn is_optional(self) -> bool {
         match self {
             Self::Scan | Self::Revoke | Self::Narrow | Self::Rollback | Self::Accounts => false,
+            // The run is complete, and nobody hears of it.
+            Self::MailSecret => false,
             Self::ConfigRule
             | Self::Attached
             | Self::Completeness
@@ -142,12 +152,16 @@ pub struct Action {
     pub resource: &'static str,
     /// Whether it changes something.
     pub changes: bool,
+    /// Whether what it answers is a secret: nothing of such an answer is kept or shown.
+    pub secret: bool,
 }
 
 const ANY: &str = "*";
 const GROUPS: &str = "acs:ecs:*:*:securitygroup/*";
 /// The role of `[accounts] role` in the documentation; who names theirs otherwise edits the policy.
 const ROLES: &str = "acs:ram:*:*:role/SgwardenAudit";
+/// The secret of `[mail] password_secret` in the documentation; likewise.
+const SECRET: &str = "acs:kms:*:*:secret/sgwarden-smtp";
 
 /// Everything that reads groups.
 const LISTING: &[Task] = &[Task::Scan, Task::Revoke, Task::Narrow];
@@ -169,6 +183,7 @@ const fn read(
         tasks,
         resource: ANY,
         changes: false,
+        secret: false,
     }
 }
 
@@ -186,6 +201,7 @@ const fn change(
         tasks,
         resource: GROUPS,
         changes: true,
+        secret: false,
     }
 }
 
@@ -198,6 +214,7 @@ const fn free(name: &'static str, tasks: &'static [Task], purpose: &'static str)
         tasks,
         resource: ANY,
         changes: false,
+        secret: false,
     }
 }
 
@@ -286,6 +303,7 @@ pub static ACTIONS: &[Action] = &[
     ),
     Action {
         resource: ROLES,
+        secret: true,
         ..read(
             Product::Sts,
             "AssumeRole",
@@ -294,11 +312,14 @@ pub static ACTIONS: &[Action] = &[
             "assume the role in another account",
         )
     },
-    free(
-        "AssumeRoleWithOIDC",
-        &[],
-        "get a session for an OIDC token: the role's own trust policy decides",
-    ),
+    Action {
+        secret: true,
+        ..free(
+            "AssumeRoleWithOIDC",
+            &[],
+            "get a session for an OIDC token: the role's own trust policy decides",
+        )
+    },
     Action {
         changes: true,
         ..read(
@@ -338,6 +359,17 @@ pub static ACTIONS: &[Action] = &[
             "config:PutEvaluations",
             &[Task::Events],
             "hand verdicts back to a custom rule of Cloud Config",
+        )
+    },
+    Action {
+        resource: SECRET,
+        secret: true,
+        ..read(
+            Product::Kms,
+            "GetSecretValue",
+            "kms:GetSecretValue",
+            &[Task::MailSecret],
+            "read the relay's password",
         )
     },
 ];

@@ -14,6 +14,7 @@
 //! | `coverage` | what was read and what was not |
 //! | `record` | one run as a value: all that a renderer may see |
 //! | `route` | the part of a run that one recipient hears of |
+//! | `secret` | a secret that passes through, and its name where it is kept |
 //!
 //! To add a noun: a file here, if two other modules speak of it; else keep it where it is used.
 
@@ -30,6 +31,7 @@ mod ids;
 mod opened;
 mod record;
 mod route;
+mod secret;
 mod trend;
 mod verdict;
 mod waiver;
@@ -62,6 +64,7 @@ pub use record::{
     RunRecord, Scope, Times, Totals, Trigger, TriggerResource,
 };
 pub use route::{Route, WebhookKind};
+pub use secret::{Secret, SecretName};
 pub use trend::{BySeverity, SeverityCounts, Trend, TrendPoint};
 pub use verdict::{
     Attached, ExposedRun, Family, Finding, FindingRule, FindingState, InterfaceNote, Protocol,

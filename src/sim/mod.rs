@@ -12,6 +12,7 @@
 //! | `world` | [`World`]: accounts, users, roles, regions, groups |
 //! | `rule` | [`Rule`], prefix lists, port lists, in the service's field names |
 //! | `worldfile` | [`World::from_json`] |
+//! | `secret` | [`KmsSecret`]: a secret of KMS |
 //! | `seed` | [`World::seeded`]: worlds of any size that are not stored |
 //! | `demo` | [`World::demo`] |
 //! | `demo_trail` | what ActionTrail has of it |
@@ -35,6 +36,7 @@ pub mod hook;
 mod metadata;
 pub mod packets;
 mod rule;
+mod secret;
 mod seed;
 mod server;
 pub mod smtp;
@@ -46,6 +48,7 @@ mod worldfile;
 pub use faults::{Fault, Kind};
 pub use metadata::{Instance, Metadata};
 pub use rule::{PortEntry, PortList, PrefixEntry, PrefixList, Priority, Rule, Tag};
+pub use secret::KmsSecret;
 pub use seed::SeedOptions;
 pub use server::{Cloud, Keys, Options, Throttle};
 pub use trail::Event;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::faults::Fault;
 use super::rule::{PortList, PrefixList, Rule, Tag};
+use super::secret::KmsSecret;
 use super::seed::SeededRegion;
 use super::trail::Event;
 
@@ -173,6 +174,8 @@ pub struct Region {
     pub prefix_lists: BTreeMap<String, PrefixList>,
     /// Port lists by id.
     pub port_lists: BTreeMap<String, PortList>,
+    /// Secrets of KMS by name.
+    pub secrets: BTreeMap<String, KmsSecret>,
     /// Network interfaces: objects in the service's field names, laid over a full template.
     pub interfaces: Vec<Map<String, Value>>,
     /// Instances, likewise.
@@ -612,6 +615,13 @@ impl World {
             .permissions
             .retain(|r| r.security_group_rule_id != rule);
         group.permissions.len() != before
+    }
+
+    /// Puts a secret into a region that is there, in place of one of its name.
+    pub fn add_secret(&mut self, account: &str, region: &str, secret: KmsSecret) {
+        if let Some(region) = self.region_mut(account, region) {
+            region.secrets.insert(secret.secret_name.clone(), secret);
+        }
     }
 
     /// [`Group::state`] of one group.

@@ -18,6 +18,7 @@
 //!           {"IpProtocol": "TCP", "PortRange": "22/22", "SourceCidrIp": "0.0.0.0/0"}]}}],
 //!       "prefix_lists": [{"PrefixListId": "pl-1", "Entries": [{"Cidr": "0.0.0.0/0"}]}],
 //!       "port_lists": [{"PortRangeListId": "prl-1", "Entries": [{"PortRange": "22/22"}]}],
+//!       "secrets": [{"SecretName": "sgwarden-smtp", "SecretData": "opens-nothing"}],
 //!       "interfaces": [{"NetworkInterfaceId": "eni-1", "SecurityGroupIds": {"SecurityGroupId": ["sg-1"]}}],
 //!       "instances": [{"InstanceId": "i-1"}]
 //!     }]
@@ -29,7 +30,7 @@
 //! }
 //! ```
 //!
-//! Groups, rules, lists, interfaces and instances are written in the service's own field names; what
+//! Groups, rules, lists, secrets, interfaces and instances are written in the service's own field names; what
 //! is left out has the value the service shows for a plain one (an ingress Accept of TCP at Priority
 //! 1 in a VPC). `Permissions`, `Tags` and `Entries` may be plain lists or wrapped as the service
 //! wraps them. `VpcId: ""` is the classic network. A rule also takes `Overrides` (values put over its
@@ -46,6 +47,7 @@ use serde_json::{Map, Value};
 
 use super::faults::Fault;
 use super::rule::{PortList, PrefixList};
+use super::secret::KmsSecret;
 use super::world::{Account, Discovery, Group, Region, Role, User, World};
 
 #[derive(Deserialize)]
@@ -98,6 +100,8 @@ struct FileRegion {
     prefix_lists: Vec<PrefixList>,
     #[serde(default)]
     port_lists: Vec<PortList>,
+    #[serde(default)]
+    secrets: Vec<KmsSecret>,
     #[serde(default)]
     interfaces: Vec<Map<String, Value>>,
     #[serde(default)]
@@ -176,6 +180,14 @@ fn add_account(world: &mut World, file: FileAccount) -> Result<(), String> {
         for list in region.port_lists {
             made.port_lists
                 .insert(list.port_range_list_id.clone(), list);
+        }
+        for secret in region.secrets {
+            let secret_name = secret.secret_name.clone();
+            if made.secrets.insert(secret_name.clone(), secret).is_some() {
+                return Err(format!(
+                    "world file: secret {secret_name} is twice in {name}"
+                ));
+            }
         }
         let mut seen = BTreeSet::new();
         for group in region.groups {

@@ -30,6 +30,7 @@ mod report;
 mod responder;
 mod scan;
 mod schedules;
+mod secret;
 mod semantics;
 mod sign;
 mod sim;

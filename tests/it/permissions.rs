@@ -22,6 +22,11 @@ fn the_policies_are_written_from_the_table() {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     assert_eq!(there, meant);
+    let page = include_str!("../../docs/permissions.md");
+    for name in there {
+        let row = format!("| `{name}` |");
+        assert_eq!(page.matches(&row).count(), 1, "docs/permissions.md: {name}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod answers;
 mod auth;
 mod changes;
 mod faults;
+mod secrets;
 mod smtp;
 mod trail;
 mod worlds;
@@ -37,6 +38,7 @@ fn version_of(action: &str) -> &'static str {
         "ListAccounts" | "GetResourceDirectory" => "2022-04-19",
         "StartConfigRuleEvaluation" | "ListDiscoveredResources" => "2020-09-07",
         "LookupEvents" => "2020-07-06",
+        "GetSecretValue" => "2016-01-20",
         _ => "2014-05-26",
     }
 }

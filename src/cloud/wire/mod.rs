@@ -8,6 +8,7 @@ mod directory;
 mod discovered;
 mod object;
 mod rule;
+mod secret;
 mod trail;
 
 pub use attached::{
@@ -19,6 +20,7 @@ pub use discovered::{
 };
 
 pub(crate) use object::Object;
+pub use secret::{SecretValue, secret_value};
 pub use trail::{EventsPage, events_page};
 
 use crate::model::{AccountId, Field, Identity, ListReading, Rule, SecurityGroup, Tag};

@@ -10,6 +10,14 @@ use super::{Call, State};
 
 /// A refusal for want of a RAM permission, in the words of the action's service.
 pub(super) fn denied(call: &Call<'_>, auth_action: &str) -> Failure {
+    if call.spec.product == "Kms" {
+        // In the form of its help page. Whether it has an AccessDeniedDetail is not known.
+        return Failure::new(
+            403,
+            "Forbidden.NoPermission",
+            "This operation is forbidden by permission system.",
+        );
+    }
     let (kind, shown) = match &call.caller.principal {
         Principal::Root => ("Account", call.caller.account.clone()),
         Principal::User { id, .. } => ("SubUser", id.clone()),

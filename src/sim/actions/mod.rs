@@ -9,6 +9,7 @@
 //! | `machines` | DescribeInstances, DescribeNetworkInterfaces |
 //! | `config` | ListDiscoveredResources, GetDiscoveredResource, PutEvaluations |
 //! | `identity` | STS, the resource directory, StartConfigRuleEvaluation |
+//! | `secrets` | GetSecretValue |
 //! | `trail` | LookupEvents, and the recording of what it answers |
 //!
 //! Parameters are those of the reference; in strict mode any other is refused, so that a mistake of
@@ -20,6 +21,7 @@ mod groups;
 mod identity;
 mod lists;
 mod machines;
+mod secrets;
 pub(super) mod trail;
 mod validate;
 
@@ -389,6 +391,20 @@ static SPECS: &[Spec] = &[
             "Direction",
         ],
         trail::lookup,
+    )),
+    // Likewise regional by its host.
+    regional(other(
+        "GetSecretValue",
+        "Kms",
+        "2016-01-20",
+        "kms",
+        &[
+            "SecretName",
+            "VersionStage",
+            "VersionId",
+            "FetchExtendedConfig",
+        ],
+        secrets::get_value,
     )),
 ];
 

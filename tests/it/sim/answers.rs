@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use sgwarden::sim::{Fault, Group, PortList, PrefixList, Rule, Tag, World};
+use sgwarden::sim::{Fault, Group, KmsSecret, PortList, PrefixList, Rule, Tag, World};
 
 use super::{ACCOUNT, Caller, HZ, Params, answer, is, nonce, owned, small, start};
 
@@ -91,6 +91,8 @@ fn world() -> World {
     {
         region.interfaces.push(item.as_object().unwrap().clone());
     }
+    let secret = KmsSecret::new("sgwarden-smtp", "opens-nothing");
+    world.add_secret(ACCOUNT, HZ, secret);
     world.directory = Some(ACCOUNT.into());
     world
 }
@@ -174,6 +176,11 @@ async fn every_answer_has_the_shape_of_the_recorded_one() {
                 ("Tag.1.Value", "v"),
             ],
             "TagResources",
+        ),
+        (
+            "GetSecretValue",
+            &[region, ("SecretName", "sgwarden-smtp")],
+            "Kms.GetSecretValue",
         ),
     ];
     for (action, params, name) in cases {
