@@ -9,10 +9,12 @@ pub mod check;
 mod delivery;
 pub mod event;
 mod read;
+mod secret;
 
 pub use crate::cloud::Stop;
 pub use change::{Restore, apply_plan, rollback};
 pub use delivery::{heartbeat, not_started, resend, send_waiting};
+pub use secret::{Unread, relay_password};
 
 use crate::cloud::{CallFailure, Client};
 use crate::config::schedule::{Accounts, Schedule, ScopeConfig};
@@ -669,6 +671,7 @@ async fn finish(
         Ok(more) => receipts.extend(more),
         Err(why) => receipts.push(delivery::not_sent(&why, (tools.now)())),
     }
+    delivery::log_lost(&receipts);
     let (copies, copy_error) = copy(job.copies.as_deref(), &artifacts);
     Ok(RunOutcome {
         sealed,

@@ -2,9 +2,12 @@
 
 use super::exit::{Exit, Failure};
 use super::folder::FOLDER;
+use super::secret::JobClient;
 use super::{Global, setup, show};
-use crate::config::program::Program;
+use crate::cloud::Client;
+use crate::config::program::{PasswordIn, Program, Relay};
 use crate::config::{Problems, Schedule};
+use crate::deliver::MailSettings;
 use crate::deliver::probe::probe;
 use crate::job::check::{self, Standing, Tried, Wanted};
 use clap::Args;
@@ -42,7 +45,7 @@ impl Check {
             tried.push(check::storage(what, &shelf));
         }
         let mails = schedules.iter().any(|schedule| !schedule.mails.is_empty());
-        tried.extend(mail(&program, mails).await);
+        tried.extend(mail(&program, &tools.client, mails).await);
         tried.extend(of_schedules);
         let missing = tried
             .iter()
@@ -140,7 +143,7 @@ fn read_schedules(folder: &Path, program: &Program) -> (Vec<Schedule>, Vec<Tried
 }
 
 /// The relay, step by step, where one is configured.
-async fn mail(program: &Program, is_wanted: bool) -> Vec<Tried> {
+async fn mail(program: &Program, client: &Client, is_wanted: bool) -> Vec<Tried> {
     let Some(relay) = &program.mail else {
         let standing = Tried {
             part: "mail",
@@ -155,7 +158,7 @@ async fn mail(program: &Program, is_wanted: bool) -> Vec<Tried> {
             vec![standing]
         };
     };
-    let settings = match setup::mail_settings(relay) {
+    let settings = match setup::mail_settings(program, relay, &JobClient::default()) {
         Ok(settings) => settings,
         Err(why) => {
             return vec![Tried::missing(
@@ -166,12 +169,51 @@ async fn mail(program: &Program, is_wanted: bool) -> Vec<Tried> {
             )];
         }
     };
-    probe(&settings)
-        .await
-        .into_iter()
-        .map(|step| match step.todo {
-            None => Tried::works("mail", step.name, step.found),
-            Some(todo) => Tried::missing("mail", step.name, step.found, todo),
-        })
-        .collect()
+    let (mut out, settings) = with_secret(relay, settings, client).await;
+    let is_unread = settings.is_to_be_asked_for();
+    let steps = match is_unread {
+        true => probe(&settings.without_login()).await,
+        false => probe(&settings).await,
+    };
+    let is_reached = steps.iter().all(|step| step.todo.is_none());
+    out.extend(steps.into_iter().map(|step| match step.todo {
+        None => Tried::works("mail", step.name, step.found),
+        Some(todo) => Tried::missing("mail", step.name, step.found, todo),
+    }));
+    if is_unread && is_reached {
+        out.push(Tried {
+            part: "mail",
+            what: "login".to_owned(),
+            standing: Standing::NotTried,
+            found: "the password could not be read".to_owned(),
+            todo: None,
+        });
+    }
+    out
+}
+
+/// Reads the password where KMS keeps it, with a line for that.
+async fn with_secret(
+    relay: &Relay,
+    settings: MailSettings,
+    client: &Client,
+) -> (Vec<Tried>, MailSettings) {
+    let Some(PasswordIn::Secret(name)) = &relay.password else {
+        return (Vec::new(), settings);
+    };
+    if !settings.is_to_be_asked_for() {
+        let found = format!("{} goes before the KMS secret {name}", setup::PASSWORD);
+        let unused = Tried {
+            part: "mail",
+            what: "secret".to_owned(),
+            standing: Standing::NotTried,
+            found,
+            todo: None,
+        };
+        return (vec![unused], settings);
+    }
+    match check::secret(client, name).await {
+        (tried, Some(password)) => (tried, settings.with_password(password)),
+        (tried, None) => (tried, settings),
+    }
 }

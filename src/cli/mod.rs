@@ -20,6 +20,7 @@ mod run;
 mod runs;
 mod scan;
 mod schedules;
+mod secret;
 mod setup;
 mod show;
 mod signals;

@@ -1,6 +1,7 @@
 //! `resend`: delivers what could not be delivered.
 
 use super::exit::{Exit, Failure};
+use super::secret::JobClient;
 use super::{Global, setup, show};
 use crate::job;
 use crate::model::RunId;
@@ -28,12 +29,13 @@ impl Resend {
         let (store, state) = (setup::store(&program)?, setup::state(&program)?);
         let sent = job::send_waiting(&store, &state, Some(&run))
             .map_err(|why| Failure::chain(Exit::Undelivered, &why))?;
-        let relay = match &program.mail {
-            Some(relay) if !state.waiting(run.as_str())?.is_empty() => {
-                Some(setup::mail_settings(relay)?)
-            }
-            _ => None,
-        };
+        let relay =
+            match &program.mail {
+                Some(relay) if !state.waiting(run.as_str())?.is_empty() => Some(
+                    setup::mail_settings(&program, relay, &JobClient::default())?,
+                ),
+                _ => None,
+            };
         let receipts = job::resend(&state, relay.as_ref(), &run, Utc::now).await?;
         let lost = receipts.iter().any(|receipt| !receipt.accepted());
         let exit = if lost { Exit::Undelivered } else { Exit::Done };

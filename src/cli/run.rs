@@ -1,6 +1,7 @@
 //! `run`: one whole job, as a schedule says.
 
 use super::exit::{Exit, Failure};
+use super::secret::JobClient;
 use super::{Global, scan, setup, show, signals};
 use crate::config::{Program, Schedule};
 use crate::job::event::Asked;
@@ -85,12 +86,21 @@ pub(super) async fn whole_for(
 /// Tells a schedule's people that its run could not start; where there is no way to, the log has it.
 pub(super) async fn tell(program: &Program, schedule: &Schedule, why: &str) {
     let relay = (program.mail.as_ref()).filter(|_| !schedule.mails.is_empty());
-    let relay = match relay.map(setup::mail_settings).transpose() {
+    let client = JobClient::default();
+    let relay = relay.map(|relay| setup::mail_settings(program, relay, &client));
+    let relay = match relay.transpose() {
         Ok(relay) => relay,
         Err(failure) => {
             tracing::error!("nobody could be told by mail: {}", failure.message);
             None
         }
     };
-    job::not_started(relay.as_ref(), schedule, why, Utc::now).await;
+    let receipts = job::not_started(relay.as_ref(), schedule, why, Utc::now).await;
+    for receipt in receipts.iter().filter(|receipt| !receipt.accepted()) {
+        tracing::error!(
+            recipient = %receipt.recipient,
+            why = receipt.error.as_deref().unwrap_or("no answer"),
+            "was not told that the run could not start"
+        );
+    }
 }

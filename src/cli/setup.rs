@@ -2,13 +2,15 @@
 
 use super::Global;
 use super::exit::{Exit, Failure};
+use super::secret::{self, JobClient};
 use crate::cloud::credentials::{self, Credentials, Environment, Found};
 use crate::cloud::{AccountRole, Client, Settings, sign};
-use crate::config::program::{self, Network, Program, Relay, Signature, Site};
+use crate::config::program::{self, Network, PasswordIn, Program, Relay, Signature, Site};
 use crate::config::{Problem, Problems, Schedule, waivers};
-use crate::deliver::{MailSettings, webhook};
+use crate::deliver::{MailSettings, Password, webhook};
 use crate::evidence::{Store, chain};
 use crate::job::Tools;
+use crate::model::Secret;
 use crate::remedy::apply::Waits;
 use crate::state::State;
 use crate::storage::place::{BucketUrl, Protocol};
@@ -207,7 +209,7 @@ fn read_program(global: &Global, problems: &mut Vec<Problem>) -> Option<Program>
     }?;
     if let Some(relay) = &out.mail {
         // The password is looked at when there is something to send; the rest must be right now.
-        let unused = Some("unused".to_owned());
+        let unused = Some(Password::Known(Secret::new("unused")));
         if let Err(why) = MailSettings::new(&relay.url, &relay.from, unused, None) {
             let file = global.config.clone().unwrap_or_else(|| PathBuf::from(FILE));
             problems.push(whole(&file, format!("mail: {why}")));
@@ -332,13 +334,16 @@ pub(super) async fn tools(
     program: &Program,
     mails: bool,
 ) -> Result<Tools, Failure> {
+    let jobs = JobClient::default();
     let relay = match &program.mail {
-        Some(relay) if mails => Some(mail_settings(relay)?),
+        Some(relay) if mails => Some(mail_settings(program, relay, &jobs)?),
         _ => None,
     };
-    let client = client(program).await?;
+    let client = Arc::new(client(program).await?);
+    // Nobody has asked for one before.
+    let _ = jobs.set(Arc::clone(&client));
     Ok(Tools {
-        client: Arc::new(client),
+        client,
         store: store(program)?,
         state: state(program)?,
         relay,
@@ -418,19 +423,27 @@ pub(super) fn settings(program: &Program) -> Settings {
     }
 }
 
-/// The relay, its password and its CA.
-pub(super) fn mail_settings(relay: &Relay) -> Result<MailSettings, Failure> {
+/// The relay's password in the environment, which goes before what the configuration says.
+pub(super) const PASSWORD: &str = "SGWARDEN_SMTP_PASSWORD";
+
+/// The relay, its password and its CA. One in KMS is read by whoever sends, with `client`.
+pub(super) fn mail_settings(
+    program: &Program,
+    relay: &Relay,
+    client: &JobClient,
+) -> Result<MailSettings, Failure> {
     let environment = environment();
-    let password = match (
-        environment.get("SGWARDEN_SMTP_PASSWORD"),
-        &relay.password_file,
-    ) {
-        (Some(password), _) => Some(password.to_owned()),
-        (None, Some(file)) => {
+    let password = match (environment.get(PASSWORD), &relay.password) {
+        (Some(password), _) => Some(Password::Known(Secret::new(password))),
+        (None, Some(PasswordIn::File(file))) => {
             let text = std::fs::read_to_string(file).map_err(|why| {
                 Failure::usage(format!("mail.password_file {}: {why}", file.display()))
             })?;
-            Some(text.trim_end_matches(['\r', '\n']).to_owned())
+            let text = text.trim_end_matches(['\r', '\n']);
+            Some(Password::Known(Secret::new(text)))
+        }
+        (None, Some(PasswordIn::Secret(name))) => {
+            Some(Password::Kept(secret::ask(program, name, client)))
         }
         (None, None) => None,
     };

@@ -2,6 +2,7 @@
 
 use super::checks::parsed;
 use super::reader::{Problem, Source, Table};
+use crate::model::SecretName;
 use crate::storage::Place;
 use std::path::{Path, PathBuf};
 
@@ -42,10 +43,19 @@ pub struct Relay {
     pub url: String,
     /// `Name <address>`
     pub from: String,
-    /// The password's file, where it is not in `SGWARDEN_SMTP_PASSWORD`.
-    pub password_file: Option<PathBuf>,
+    /// Where the password is, where it is not in `SGWARDEN_SMTP_PASSWORD`.
+    pub password: Option<PasswordIn>,
     /// A private CA's PEM, beside the system's roots.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Where the relay's password is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordIn {
+    /// `password_file`
+    File(PathBuf),
+    /// `password_secret`, a secret of KMS in the home region.
+    Secret(SecretName),
 }
 
 /// Which places of `[storage]` were said.
@@ -331,16 +341,48 @@ fn read_mail(table: &Table<'_, '_>, base: &Path) -> Option<Relay> {
         text.map(|text| text.value)
     };
     let url = need("url", "such as \"smtps://user@smtp.example.com:465\"");
+    let password = read_password(table, base, url.as_deref());
     let from = need(
         "from",
         "such as \"Security group audit <audit@example.com>\"",
     );
-    let file = |key: &str| table.text(key).map(|text| base.join(text.value));
-    let (password_file, ca_file) = (file("password_file"), file("ca_file"));
+    let ca_file = table.text("ca_file").map(|text| base.join(text.value));
     Some(Relay {
         url: url?,
         from: from?,
-        password_file,
+        password,
         ca_file,
     })
+}
+
+/// `password_file` or `password_secret`, one of them, with somebody to log in as.
+fn read_password(table: &Table<'_, '_>, base: &Path, url: Option<&str>) -> Option<PasswordIn> {
+    let (file, secret) = (table.text("password_file"), table.text("password_secret"));
+    // A URL that cannot be read is told as such.
+    let nobody = url
+        .and_then(|url| reqwest::Url::parse(url).ok())
+        .is_some_and(|url| url.username().is_empty());
+    for placed in [&file, &secret].into_iter().flatten() {
+        if nobody {
+            table.problem(placed, "url names no user to log in as: smtps://USER@HOST");
+        }
+    }
+    let name = secret.as_ref().and_then(|text| {
+        let name = SecretName::parse(&text.value);
+        if name.is_none() {
+            table.problem(text, format!("must be {}", SecretName::FORM));
+        }
+        name
+    });
+    match (file, secret) {
+        (Some(_), Some(secret)) => {
+            table.problem(
+                &secret,
+                "password_file is there too, and a password is in one place: remove one of the two",
+            );
+            None
+        }
+        (Some(file), None) => Some(PasswordIn::File(base.join(file.value))),
+        (None, Some(_) | None) => name.map(PasswordIn::Secret),
+    }
 }

@@ -3,7 +3,9 @@
 //! the same bytes with the same Message-ID.
 
 use super::Receipt;
+use crate::model::Secret;
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::future::BoxFuture;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
@@ -13,6 +15,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of attachments in one mail: Direct Mail takes 15 MB after base64, corporate gateways 10.
@@ -30,6 +33,18 @@ enum Security {
     None,
 }
 
+/// Reads a password where it is kept; what is wrong is told as it is.
+pub type Ask = Arc<dyn Fn() -> BoxFuture<'static, Result<Secret, String>> + Send + Sync>;
+
+/// The password to log in with.
+#[derive(Clone)]
+pub enum Password {
+    /// It is at hand.
+    Known(Secret),
+    /// It is kept elsewhere, and read by whoever is about to send.
+    Kept(Ask),
+}
+
 /// The relay and how to reach it. `Debug` shows no secret.
 #[derive(Clone)]
 pub struct MailSettings {
@@ -37,7 +52,7 @@ pub struct MailSettings {
     port: u16,
     security: Security,
     user: Option<String>,
-    password: Option<String>,
+    password: Option<Password>,
     from: Mailbox,
     ca: Option<Vec<u8>>,
     /// Waits between tries.
@@ -52,7 +67,13 @@ impl fmt::Debug for MailSettings {
             .field("relay", &self.relay())
             .field("security", &self.security)
             .field("user", &self.user)
-            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field(
+                "password",
+                &self.password.as_ref().map(|password| match password {
+                    Password::Known(_) => "***",
+                    Password::Kept(_) => "kept elsewhere",
+                }),
+            )
             .field("from", &self.from)
             .finish_non_exhaustive()
     }
@@ -66,13 +87,17 @@ impl MailSettings {
     pub fn new(
         url: &str,
         from: &str,
-        password: Option<String>,
+        password: Option<Password>,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, String> {
         let parsed = reqwest::Url::parse(url)
             .map_err(|_| "url is not such as smtps://user@smtp.example.com:465".to_owned())?;
         if parsed.password().is_some() {
-            return Err("url holds a password; put it into SGWARDEN_SMTP_PASSWORD or the file named by password_file".to_owned());
+            return Err(
+                "url holds a password; put it into SGWARDEN_SMTP_PASSWORD, the file named by \
+                 password_file, or the KMS secret named by password_secret"
+                    .to_owned(),
+            );
         }
         let mut plain = false;
         for (key, value) in parsed.query_pairs() {
@@ -113,7 +138,11 @@ impl MailSettings {
             );
         }
         if user.is_some() && password.is_none() {
-            return Err("url names a user and there is no password: set SGWARDEN_SMTP_PASSWORD or password_file".to_owned());
+            return Err(
+                "url names a user and there is no password: set SGWARDEN_SMTP_PASSWORD, \
+                 password_file or password_secret"
+                    .to_owned(),
+            );
         }
         let port = parsed.port().unwrap_or(match security {
             Security::Implicit => 465,
@@ -143,6 +172,39 @@ impl MailSettings {
             ],
             timeout: Duration::from_secs(120),
         })
+    }
+
+    /// Whether the password is kept elsewhere and still to be read.
+    pub fn is_to_be_asked_for(&self) -> bool {
+        matches!(self.password, Some(Password::Kept(_)))
+    }
+
+    /// The same with the password at hand: one that is kept elsewhere is read now.
+    ///
+    /// # Errors
+    /// It cannot be read; then nothing can be sent.
+    pub async fn opened(&self) -> Result<Self, String> {
+        match &self.password {
+            Some(Password::Kept(ask)) => Ok(self.with_password(ask().await?)),
+            Some(Password::Known(_)) | None => Ok(self.clone()),
+        }
+    }
+
+    /// The same with this password.
+    pub fn with_password(&self, password: Secret) -> Self {
+        Self {
+            password: Some(Password::Known(password)),
+            ..self.clone()
+        }
+    }
+
+    /// The same with nobody to log in as: enough to see whether the relay is there.
+    pub fn without_login(&self) -> Self {
+        Self {
+            user: None,
+            password: None,
+            ..self.clone()
+        }
     }
 
     /// Host and port.
@@ -209,8 +271,17 @@ impl MailSettings {
                 .tls(tls)
                 .hello_name(hello)
                 .timeout(Some(self.timeout));
-        if let (Some(user), Some(password)) = (&self.user, &self.password) {
-            builder = builder.credentials(Credentials::new(user.clone(), password.clone()));
+        match (&self.user, &self.password) {
+            (Some(user), Some(Password::Known(password))) => {
+                let password = password.expose().to_owned();
+                builder = builder.credentials(Credentials::new(user.clone(), password));
+            }
+            (_, Some(Password::Kept(_))) => {
+                return Err(
+                    "the password was not read before; this is a bug of sgwarden".to_owned(),
+                );
+            }
+            (_, Some(Password::Known(_)) | None) => {}
         }
         Ok(builder.build())
     }
@@ -398,6 +469,26 @@ pub async fn send(
         .left
         .retain(|to| !receipts.iter().any(|r| r.recipient == *to && r.accepted()));
     receipts
+}
+
+/// Receipts of a letter that was not even tried, for the same reason with everybody.
+pub fn not_tried(
+    settings: &MailSettings,
+    message: &Message,
+    why: &str,
+    now: fn() -> DateTime<Utc>,
+) -> Vec<Receipt> {
+    let at = now().to_rfc3339_opts(SecondsFormat::Secs, true);
+    let receipt = |to: &String| Receipt {
+        recipient: to.clone(),
+        relay: settings.relay(),
+        message_id: message.message_id.clone(),
+        at: at.clone(),
+        reply: None,
+        error: Some(why.to_owned()),
+        tries: 0,
+    };
+    message.left.iter().map(receipt).collect()
 }
 
 async fn one(

@@ -12,7 +12,7 @@ pub mod mail;
 pub mod probe;
 pub mod webhook;
 
-pub use mail::{MailSettings, Message};
+pub use mail::{MailSettings, Message, Password};
 
 use serde::{Deserialize, Serialize};
 

@@ -88,8 +88,8 @@ pub async fn probe(settings: &MailSettings) -> Vec<Step> {
     }
     let of_login = login && matches!(why.code, Some(534 | 535 | 538 | 526 | 530 | 504 | 454));
     out.push(if of_login {
-        let todo = "correct the user in [mail] url and the password (SGWARDEN_SMTP_PASSWORD or password_file); \
-                    some relays want a password made for programs";
+        let todo = "correct the user in [mail] url and the password (SGWARDEN_SMTP_PASSWORD, password_file or \
+                    password_secret); some relays want a password made for programs";
         fails("login", told, todo)
     } else {
         let todo = "is that a mail relay, and may this host use it? ask whoever runs it, with its answer";

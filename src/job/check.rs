@@ -2,6 +2,9 @@
 //! mail, storage. What is found is data; `cli/check.rs` prints it.
 
 mod permissions;
+mod secret;
+
+pub use secret::secret;
 
 use super::Tools;
 use crate::cloud::CallFailure;

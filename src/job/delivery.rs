@@ -4,7 +4,7 @@ use super::{Error, Tools};
 use crate::config::schedule::{MailConfig, WebhookConfig};
 use crate::deliver::mail::{self, Attached};
 use crate::deliver::webhook;
-use crate::deliver::{MailSettings, Receipt};
+use crate::deliver::{MailSettings, Message, Receipt};
 use crate::evidence::store::read_record;
 use crate::evidence::{SealedRun, Store};
 use crate::model::{Artifact, DeliverySettings, RunId, RunRecord};
@@ -12,6 +12,45 @@ use crate::report::part::part;
 use crate::report::{self, Format, letter};
 use crate::state::State;
 use chrono::{DateTime, Utc};
+
+/// The relay while letters are sent: a password that is kept elsewhere is read once, when the first letter
+/// is ready, and forgotten with this.
+struct Open<'r> {
+    relay: &'r MailSettings,
+    opened: Option<Result<MailSettings, String>>,
+}
+
+impl<'r> Open<'r> {
+    fn new(relay: &'r MailSettings) -> Self {
+        Self {
+            relay,
+            opened: None,
+        }
+    }
+
+    /// Sends a letter; `left`: where it stays when the password cannot be read.
+    async fn send(
+        &mut self,
+        message: &mut Message,
+        left: Option<&RunId>,
+        now: fn() -> DateTime<Utc>,
+    ) -> Vec<Receipt> {
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => self.relay.opened().await,
+        };
+        match self.opened.insert(opened) {
+            Ok(relay) => mail::send(relay, message, now).await,
+            Err(why) => {
+                let why = match left {
+                    Some(run) => format!("{why}; then `sgwarden resend {run}`"),
+                    None => why.clone(),
+                };
+                mail::not_tried(self.relay, message, &why, now)
+            }
+        }
+    }
+}
 
 /// Composes and sends each letter that is wanted; what is not accepted stays in the outbox.
 pub(super) async fn mail(
@@ -29,6 +68,7 @@ pub(super) async fn mail(
         manifest_sha256: sealed.manifest_sha256.clone(),
     };
     let mut receipts = Vec::new();
+    let mut open = Open::new(relay);
     for (at, config) in mails.iter().enumerate() {
         // Whoever has a route gets a record, and reports, in which nothing else stands.
         let part = config.route.as_ref().map(|route| part(record, route));
@@ -60,13 +100,10 @@ pub(super) async fn mail(
             attachments,
         };
         let message = mail::compose(relay, &draft).map_err(Error::Letter)?;
-        let mut waiting = tools
-            .state
-            .put_letter(&record.header.run, number, message)?;
-        let got = mail::send(relay, &mut waiting.message, tools.now).await;
-        tools
-            .state
-            .settle_letter(&record.header.run, waiting, &got)?;
+        let run = &record.header.run;
+        let mut waiting = tools.state.put_letter(run, number, message)?;
+        let got = open.send(&mut waiting.message, Some(run), tools.now).await;
+        tools.state.settle_letter(run, waiting, &got)?;
         receipts.extend(got);
     }
     Ok(receipts)
@@ -200,9 +237,10 @@ pub async fn resend(
             "letters wait, and sgwarden.toml has no [mail] to send by".to_owned(),
         ));
     }
+    let mut open = relay.map(Open::new);
     for mut waiting in letters {
-        let Some(relay) = relay else { break };
-        let got = mail::send(relay, &mut waiting.message, now).await;
+        let Some(open) = &mut open else { break };
+        let got = open.send(&mut waiting.message, Some(run), now).await;
         state.settle_letter(run, waiting, &got)?;
         receipts.extend(got);
     }
@@ -224,6 +262,18 @@ pub async fn heartbeat(schedule: &crate::config::Schedule, exit: u8) {
         && let Err(why) = webhook::heartbeat(url, exit).await
     {
         tracing::warn!(%why, "the heartbeat was not heard");
+    }
+}
+
+/// Logs what was not accepted: an answer as JSON has no room for why, and on Function Compute there is no
+/// other.
+pub(super) fn log_lost(receipts: &[Receipt]) {
+    for receipt in receipts.iter().filter(|receipt| !receipt.accepted()) {
+        tracing::error!(
+            recipient = %receipt.recipient,
+            why = receipt.error.as_deref().unwrap_or("no answer"),
+            "not delivered"
+        );
     }
 }
 
@@ -292,6 +342,7 @@ pub async fn not_started(
         receipts.push(webhook::send(&post, now).await);
     }
     let Some(relay) = relay else { return receipts };
+    let mut open = Open::new(relay);
     for (at, config) in mails.iter().enumerate() {
         let draft = mail::Draft {
             subject: &subject,
@@ -309,7 +360,7 @@ pub async fn not_started(
             attachments: Vec::new(),
         };
         if let Ok(mut message) = mail::compose(relay, &draft) {
-            receipts.extend(mail::send(relay, &mut message, now).await);
+            receipts.extend(open.send(&mut message, None, now).await);
         }
     }
     receipts

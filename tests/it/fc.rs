@@ -288,6 +288,13 @@ async fn a_timer_is_one_run_per_time_and_names_its_schedule_or_carries_it() {
     );
 }
 
+/// What the runtime answers to one timer's event that names a schedule.
+pub(crate) async fn one_timer(host: &Host, schedule: &str) -> Value {
+    let runtime = Runtime::start(host);
+    let event = json!({"triggerTime": "2026-11-23T02:00:00Z", "triggerName": "monday", "payload": schedule});
+    runtime.invoke(&event).await.1
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cloud_config_gets_our_verdicts_back() {
     let s3 = S3::start();

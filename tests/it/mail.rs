@@ -1,7 +1,8 @@
 //! Mail over real SMTP: TLS in both forms with a private CA, logins, refusals, retries.
 
 use sgwarden::deliver::mail::{Attached, Draft, MOST_ATTACHED, compose, fitting, send};
-use sgwarden::deliver::{MailSettings, Message};
+use sgwarden::deliver::{MailSettings, Message, Password};
+use sgwarden::model::Secret;
 use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,14 +32,14 @@ fn tls() -> (Arc<rustls::ServerConfig>, Vec<u8>) {
     (Arc::new(config), ca_cert.pem().into_bytes())
 }
 
+fn known(password: &str) -> Password {
+    Password::Known(Secret::new(password))
+}
+
 fn settings(url: &str, password: Option<&str>, ca: Option<Vec<u8>>) -> MailSettings {
-    let mut settings = MailSettings::new(
-        url,
-        "安全审计 <audit@example.com>",
-        password.map(str::to_owned),
-        ca,
-    )
-    .expect("settings");
+    let mut settings =
+        MailSettings::new(url, "安全审计 <audit@example.com>", password.map(known), ca)
+            .expect("settings");
     settings.waits = vec![Duration::from_millis(50), Duration::from_millis(50)];
     settings.timeout = Duration::from_secs(5);
     settings
@@ -163,7 +164,7 @@ async fn a_transient_refusal_is_tried_again_with_the_same_bytes() {
 #[test]
 fn what_the_relay_url_may_say() {
     let read = |url: &str, password: Option<&str>| {
-        MailSettings::new(url, "a@example.com", password.map(str::to_owned), None).map(|_| ())
+        MailSettings::new(url, "a@example.com", password.map(known), None).map(|_| ())
     };
     assert!(read("smtps://user@smtp.example.com:465", Some("x")).is_ok());
     assert!(read("smtp://smtp.example.com", None).is_ok());
