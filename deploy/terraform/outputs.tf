@@ -29,6 +29,6 @@ output "config_rule_id" {
 }
 
 output "smtp_secret_name" {
-  description = "Where the relay's password is to be put."
+  description = "Where the relay's password is to be put: [mail] password_secret of the package's sgwarden.toml, with this region as [cloud] home_region."
   value       = one(alicloud_kms_secret.smtp[*].secret_name)
 }

@@ -59,6 +59,7 @@ locals {
     { for name in var.reads : name => file("${local.ram}/${name}.json") },
     # So that Cloud Config is asked to evaluate its rule again after a change.
     var.config_rule && var.mode != "scan" ? { config = file("${local.ram}/config-rule.json") } : {},
+    # deploy/ram/mail-secret.json, on this secret alone.
     var.smtp_secret ? {
       secret = jsonencode({
         Version = "1"

@@ -94,7 +94,7 @@ variable "vpc" {
 }
 
 variable "smtp_secret" {
-  description = "Whether a KMS secret for the relay's password is made. It is made with a placeholder: set the value outside of Terraform, whose state keeps every value in clear."
+  description = "Whether a KMS secret for the relay's password is made, which the function's role may read: name it in [mail] password_secret. It is made with a placeholder: set the value outside of Terraform, whose state keeps every value in clear."
   type        = bool
   default     = false
 }

@@ -2,7 +2,10 @@
 //! a misspelt argument or a wrong word would show only at somebody's first apply.
 
 use hcl::{Block, Body, Expression, Structure};
+use sgwarden::config::Program;
+use sgwarden::config::program::PasswordIn;
 use sgwarden::host::next_fire::Cron;
+use sgwarden::model::actions::{self, Task};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -368,6 +371,21 @@ fn what_must_hold_of_a_job_that_revokes() {
         assert!(!(deletes && resource.contains("evidence")), "{resource}");
         assert!(!deletes || resource.contains("/state/*"), "{resource}");
     }
+    // What the program reads of KMS, of the one secret that the module makes.
+    let of_kms: Vec<_> = policies
+        .iter()
+        .filter(|(actions, _)| actions.iter().any(|action| action.starts_with("kms:")))
+        .collect();
+    let reads: Vec<&str> = actions::of(Task::MailSecret)
+        .filter_map(|action| action.ram)
+        .collect();
+    let [(granted, resource)] = of_kms.as_slice() else {
+        panic!("{of_kms:?}");
+    };
+    assert_eq!(*granted, reads);
+    for part in ["alicloud_kms_secret", "smtp", "arn"] {
+        assert!(resource.contains(part), "{part}: {resource}");
+    }
     for mode in [
         "scan",
         "revoke",
@@ -377,12 +395,40 @@ fn what_must_hold_of_a_job_that_revokes() {
         "completeness",
         "events",
         "attribution",
+        "mail-secret",
     ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("deploy/ram/{mode}.json"));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{mode}: {why}"));
         assert!(text.len() <= 6144, "{mode}: RAM takes no longer policy");
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
     }
+}
+
+#[test]
+fn the_packages_configuration_on_the_page_names_what_the_module_makes() {
+    let page = include_str!("../../docs/function-compute.md");
+    let block = page
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("a block of TOML");
+    let read = Program::read("sgwarden.toml", block, Path::new("."));
+    let program = read.unwrap_or_else(|problems| panic!("{problems:?}"));
+    let Some(PasswordIn::Secret(name)) = program.mail.and_then(|relay| relay.password) else {
+        panic!("no secret: {block}");
+    };
+    let stem = name
+        .as_str()
+        .strip_suffix("-smtp")
+        .expect("the module's end");
+    assert!(block.contains(&format!(
+        "oss://{stem}-evidence?region={}",
+        program.home_region
+    )));
+    let files = parsed(&module());
+    let secret = attribute(one(&files, "alicloud_kms_secret", "smtp"), "secret_name");
+    let secret = format!("{secret:?}");
+    assert!(secret.contains("${var.name}-smtp"), "{secret}");
 }
 
 #[test]
