@@ -320,6 +320,15 @@ pub static ACTIONS: &[Action] = &[
             "get a session for an OIDC token: the role's own trust policy decides",
         )
     },
+    // No page says which permission it would want.
+    Action {
+        secret: true,
+        ..free(
+            "GenerateSessionAccessKey",
+            &[],
+            "get a session for a signature by an RSA key pair",
+        )
+    },
     Action {
         changes: true,
         ..read(

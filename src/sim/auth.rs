@@ -10,11 +10,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject as _;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::wire::{Failure, encode};
-use super::world::World;
+use super::world::{SessionKey, World};
 
 const V3: &str = "ACS3-HMAC-SHA256";
 /// Widest difference of clocks, seconds (reference 1.5).
@@ -67,6 +70,32 @@ pub fn v1_signature(secret: &str, string_to_sign: &str) -> String {
         }
         Err(_) => String::new(),
     }
+}
+
+/// What stands before the key in a `PUBLIC KEY` of RSA: the algorithm (RFC 8017, A.1), and in front of it
+/// and behind it a length of two bytes, as every key of 2048 bits and more has it.
+const RSA_ALGORITHM: &[u8] = &[
+    0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+];
+
+/// The key alone, as DER, of a PEM's `PUBLIC KEY`; `None` where it is none of RSA.
+pub(super) fn rsa_public_key(pem: &str) -> Option<Vec<u8>> {
+    let whole = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).ok()?;
+    // SEQUENCE, length; the algorithm; BIT STRING, length, no unused bits; the key.
+    let rest = whole.as_ref().get(4..)?.strip_prefix(RSA_ALGORITHM)?;
+    let key = rest.strip_prefix(&[0x03, 0x82])?.get(2..)?;
+    key.strip_prefix(&[0x00]).map(<[u8]>::to_vec)
+}
+
+/// Whether that key signed it: RSASSA-PKCS1-v1_5 with SHA-256, in base64, of V1's string to sign itself.
+fn rsa_signed(public_key: &str, string_to_sign: &str, signature: &str) -> bool {
+    let Some((key, signature)) = rsa_public_key(public_key).zip(STANDARD.decode(signature).ok())
+    else {
+        return false;
+    };
+    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key)
+        .verify(string_to_sign.as_bytes(), &signature)
+        .is_ok()
 }
 
 /// V3's string to sign. `query` are the decoded query parameters, `headers` have lower-case names,
@@ -153,6 +182,10 @@ pub(super) enum Principal {
         name: String,
         session: String,
     },
+    /// A user's key pair, which can ask for a session and nothing else.
+    KeyPair {
+        user: String,
+    },
     /// Without a signature.
     Nobody,
 }
@@ -224,13 +257,48 @@ impl Nonces {
     }
 }
 
+fn unknown_key() -> Failure {
+    Failure::new(
+        404,
+        "InvalidAccessKeyId.NotFound",
+        "Specified access key is not found.",
+    )
+}
+
 struct Holder {
     secret: String,
     token: Option<(String, DateTime<Utc>)>,
     caller: Caller,
 }
 
-fn holder(world: &World, key: &str) -> Result<Holder, Failure> {
+/// The user of a session's key. With which code an ended one is refused is unverified.
+fn of_session_key(
+    world: &World,
+    session: &SessionKey,
+    now: DateTime<Utc>,
+) -> Result<Holder, Failure> {
+    let user = world
+        .accounts
+        .get(&session.account)
+        .and_then(|a| a.users.iter().find(|u| u.name == session.user))
+        .filter(|_| session.expires > now)
+        .ok_or_else(unknown_key)?;
+    Ok(Holder {
+        secret: session.secret.clone(),
+        token: None,
+        caller: Caller {
+            account: session.account.clone(),
+            principal: Principal::User {
+                name: user.name.clone(),
+                id: user.id.clone(),
+            },
+            allow: user.allow.clone(),
+            deny: user.deny.clone(),
+        },
+    })
+}
+
+fn holder(world: &World, key: &str, now: DateTime<Utc>) -> Result<Holder, Failure> {
     for account in world.accounts.values() {
         for user in &account.users {
             let Some(found) = user.keys.iter().find(|k| k.id == key) else {
@@ -262,19 +330,15 @@ fn holder(world: &World, key: &str) -> Result<Holder, Failure> {
             });
         }
     }
-    let unknown = || {
-        Failure::new(
-            404,
-            "InvalidAccessKeyId.NotFound",
-            "Specified access key is not found.",
-        )
-    };
-    let session = world.sessions.get(key).ok_or_else(unknown)?;
+    if let Some(session) = world.session_keys.get(key) {
+        return of_session_key(world, session, now);
+    }
+    let session = world.sessions.get(key).ok_or_else(unknown_key)?;
     let role = world
         .accounts
         .get(&session.account)
         .and_then(|a| a.roles.iter().find(|r| r.name == session.role))
-        .ok_or_else(unknown)?;
+        .ok_or_else(unknown_key)?;
     Ok(Holder {
         secret: session.access_key_secret.clone(),
         token: Some((session.security_token.clone(), session.expires)),
@@ -398,7 +462,7 @@ fn v3(
             .ok_or_else(|| incomplete(&format!("no header {name}")))
     };
     check_time(header("x-acs-date")?, now)?;
-    let holder = holder(world, key)?;
+    let holder = holder(world, key, now)?;
     let is_signed = |name: &str| signed.split(';').any(|s| s == name);
     for (name, _) in call.headers {
         let must = name == "host" || name == "content-type" || name.starts_with("x-acs-");
@@ -433,11 +497,38 @@ fn v1(
     let signature = call
         .param("Signature")
         .ok_or_else(|| incomplete("no Signature"))?;
-    if need("SignatureMethod")? != "HMAC-SHA1" || need("SignatureVersion")? != "1.0" {
-        return Err(incomplete("only HMAC-SHA1 of version 1.0 is known"));
+    let by_rsa = match need("SignatureMethod")? {
+        "HMAC-SHA1" => false,
+        "SHA256withRSA" => true,
+        _ => return Err(incomplete("HMAC-SHA1 and SHA256withRSA are known")),
+    };
+    if need("SignatureVersion")? != "1.0" {
+        return Err(incomplete("only version 1.0 is known"));
+    }
+    let kind = call.param("SignatureType").unwrap_or_default();
+    if kind != if by_rsa { "PRIVATEKEY" } else { "" } {
+        return Err(incomplete("SignatureType is not that of the method"));
     }
     check_time(need("Timestamp")?, now)?;
-    let holder = holder(world, key)?;
+    if by_rsa {
+        let pair = world.key_pairs.iter().find(|pair| pair.id == key);
+        let pair = pair.ok_or_else(unknown_key)?;
+        let all: Vec<(String, String)> = call.query.iter().chain(call.form).cloned().collect();
+        let string_to_sign = v1_string_to_sign(call.method, &all);
+        if !rsa_signed(&pair.public_key, &string_to_sign, signature) {
+            return Err(mismatch(&string_to_sign));
+        }
+        check_nonce(nonces, key, need("SignatureNonce")?, now.timestamp())?;
+        return Ok(Caller {
+            account: pair.account.clone(),
+            principal: Principal::KeyPair {
+                user: pair.user.clone(),
+            },
+            allow: Vec::new(),
+            deny: Vec::new(),
+        });
+    }
+    let holder = holder(world, key, now)?;
     let all: Vec<(String, String)> = call.query.iter().chain(call.form).cloned().collect();
     let string_to_sign = v1_string_to_sign(call.method, &all);
     if v1_signature(&holder.secret, &string_to_sign) != signature {

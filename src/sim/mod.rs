@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `server` | [`Cloud`]: HTTP, and what a call passes before its action |
 //! | `wire` | parameters, refusals, JSON and XML text |
-//! | `auth` | signature versions 1 and 3, clock, nonces, sessions |
+//! | `auth` | signature versions 1 and 3, by RSA too, clock, nonces, sessions |
 //! | `actions/` | the actions, a file per family |
 //! | `world` | [`World`]: accounts, users, roles, regions, groups |
 //! | `rule` | [`Rule`], prefix lists, port lists, in the service's field names |
@@ -53,5 +53,6 @@ pub use seed::SeedOptions;
 pub use server::{Cloud, Keys, Options, Throttle};
 pub use trail::Event;
 pub use world::{
-    AccessKey, Account, Discovery, Group, OidcToken, Region, Role, Session, User, World,
+    AccessKey, Account, Discovery, Group, KeyPair, OidcToken, Region, Role, Session, SessionKey,
+    User, World,
 };

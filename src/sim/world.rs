@@ -467,6 +467,38 @@ pub struct OidcToken {
     pub subject: String,
 }
 
+/// A user's RSA key pair: its public half, and under what id it is known.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyPair {
+    /// What a call that is signed with the private half names as AccessKeyId.
+    pub id: String,
+    /// Whose it is.
+    pub account: String,
+    /// The name of the user.
+    #[serde(default = "auditor")]
+    pub user: String,
+    /// PEM, `PUBLIC KEY`.
+    pub public_key: String,
+}
+
+fn auditor() -> String {
+    "auditor".into()
+}
+
+/// A session's key made by GenerateSessionAccessKey: it has no token.
+#[derive(Debug, Clone)]
+pub struct SessionKey {
+    /// Its secret.
+    pub secret: String,
+    /// Account of the user.
+    pub account: String,
+    /// Name of the user.
+    pub user: String,
+    /// End of its life, by the server's clock.
+    pub expires: DateTime<Utc>,
+}
+
 /// Everything the simulated cloud knows.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -484,6 +516,10 @@ pub struct World {
     pub international: bool,
     /// Tokens that AssumeRoleWithOIDC takes.
     pub oidc_tokens: Vec<OidcToken>,
+    /// Key pairs that GenerateSessionAccessKey takes signatures of.
+    pub key_pairs: Vec<KeyPair>,
+    /// Session keys by access key id.
+    pub session_keys: BTreeMap<String, SessionKey>,
     /// Rules asked for evaluation by StartConfigRuleEvaluation, in order.
     pub evaluations: Vec<String>,
     /// ActionTrail's history.
@@ -505,6 +541,8 @@ impl Default for World {
             priority_is_identity: true,
             international: false,
             oidc_tokens: Vec::new(),
+            key_pairs: Vec::new(),
+            session_keys: BTreeMap::new(),
             evaluations: Vec::new(),
             trail: Vec::new(),
             trail_delay: chrono::Duration::minutes(10),
@@ -646,8 +684,11 @@ impl World {
         super::auth::hex(&hash.finalize())
     }
 
-    /// Ends every session of AssumeRole at once.
+    /// Ends every session at once.
     pub fn expire_sessions(&mut self) {
+        for key in self.session_keys.values_mut() {
+            key.expires = DateTime::<Utc>::UNIX_EPOCH;
+        }
         for session in self.sessions.values_mut() {
             session.expires = DateTime::<Utc>::UNIX_EPOCH;
         }

@@ -24,6 +24,8 @@
 //!     }]
 //!   }],
 //!   "directory": "1234567890123456",
+//!   "key_pairs": [{"id": "TMP.sim", "account": "1234567890123456", "user": "auditor",
+//!                  "public_key": "-----BEGIN PUBLIC KEY-----..."}],
 //!   "priority_is_identity": true,
 //!   "international": false,
 //!   "faults": ["DescribeSecurityGroups@cn-shanghai=Forbidden.RAM"]
@@ -45,10 +47,11 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::auth::rsa_public_key;
 use super::faults::Fault;
 use super::rule::{PortList, PrefixList};
 use super::secret::KmsSecret;
-use super::world::{Account, Discovery, Group, Region, Role, User, World};
+use super::world::{Account, Discovery, Group, KeyPair, Region, Role, User, World};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +59,8 @@ struct FileWorld {
     accounts: Vec<FileAccount>,
     #[serde(default)]
     directory: Option<String>,
+    #[serde(default)]
+    key_pairs: Vec<KeyPair>,
     #[serde(default = "yes")]
     priority_is_identity: bool,
     #[serde(default)]
@@ -143,6 +148,22 @@ impl World {
             return Err(format!(
                 "world file: directory names the account {master}, which is not there"
             ));
+        }
+        for pair in file.key_pairs {
+            let account = world.accounts.get(&pair.account);
+            if !account.is_some_and(|a| a.users.iter().any(|user| user.name == pair.user)) {
+                return Err(format!(
+                    "world file: key pair {} names the user {} of account {}, who is not there",
+                    pair.id, pair.user, pair.account
+                ));
+            }
+            if rsa_public_key(&pair.public_key).is_none() {
+                return Err(format!(
+                    "world file: key pair {} has no RSA key as PEM, `PUBLIC KEY`, in public_key",
+                    pair.id
+                ));
+            }
+            world.key_pairs.push(pair);
         }
         Ok(world)
     }

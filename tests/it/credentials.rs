@@ -1,6 +1,8 @@
 //! The chain: each source against the simulated cloud, with a map as environment; and keys that end in the
 //! middle of things.
 
+mod key_pair;
+
 use crate::kit::host::{ACCOUNT, Host, REGION, ssh_open, world};
 use sgwarden::cloud::collect::{Collected, Request, collect};
 use sgwarden::cloud::credentials::{
@@ -334,8 +336,8 @@ role_arn = acs:ram::1234567890123456:role/Auditor
 [machine]
 type = ecs_ram_role
 
-[rsa]
-type = rsa_key_pair
+[odd]
+type = telepathy
 ";
 
 const OIDC: [(&str, &str); 3] = [
@@ -457,19 +459,16 @@ async fn oidc_the_ini_file_metadata_and_a_uri() {
         "{told}"
     );
     assert!(!told.contains("eyJ"), "{told}");
-    let rsa = place
-        .find(None, &[file, section("rsa")])
-        .await
-        .expect_err("rsa");
-    assert!(
-        rsa.to_string()
-            .contains("rsa_key_pair, which this program does not use")
-    );
     let none = place
         .find(None, &[file, section("x")])
         .await
         .expect("metadata");
     assert!(none.passed_over[0].contains("no section `x`, it has: default, machine"));
+    let odd = place
+        .find(None, &[file, section("odd")])
+        .await
+        .expect("metadata");
+    assert!(odd.passed_over[0].contains("has the unknown type `telepathy`"));
     place.metadata.change(|instance| instance.role = None);
     let none = place.find(None, &[]).await.expect_err("no role");
     assert!(

@@ -1,8 +1,9 @@
 //! The aliyun CLI's own file, `~/.aliyun/config.json`, in every mode that needs no person.
 //!
-//! Source: aliyun/aliyun-cli, `config/profile.go`, read 2026-08. The CLI ignores the case of mode names.
+//! Source: aliyun/aliyun-cli, `config/profile.go`, read 2026-08 and 2026-11. The CLI ignores the case of mode names.
 
 use super::assume::{self, Role};
+use super::key_pair::{KeyPair, PrivateKey};
 use super::oidc::Trade;
 use super::{
     Context, CredentialSource, Credentials, Issued, Loading, SourceError, ecs_metadata, external,
@@ -25,10 +26,9 @@ const DISABLED: &str = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED";
 const PROFILE: &str = "ALIBABA_CLOUD_PROFILE";
 
 /// Modes of the CLI that this program does not use, with what to do instead.
-const REFUSED: [(&str, &str); 5] = [
+const REFUSED: [(&str, &str); 4] = [
     ("CloudSSO", "it needs a person to sign in"),
     ("OAuth", "it needs a person to sign in"),
-    ("RsaKeyPair", "key pairs are not built in this version"),
     (
         "BearerToken",
         "a bearer token signs no call of these services",
@@ -66,6 +66,8 @@ struct Profile {
     oidc_token_file: Option<String>,
     process_command: Option<String>,
     credentials_uri: Option<String>,
+    private_key: Option<String>,
+    key_pair_name: Option<String>,
 }
 
 impl CliProfile {
@@ -278,6 +280,22 @@ impl<'a> Walk<'a> {
                 vpc: profile.enable_vpc == Some(true),
             };
             return trade.session(context).await;
+        }
+        if is("RsaKeyPair") {
+            let pair = KeyPair {
+                public_key_id: found
+                    .need(&profile.key_pair_name, "key_pair_name")?
+                    .to_owned(),
+                private_key: PrivateKey::of_profile(
+                    found.need(&profile.private_key, "private_key")?,
+                    &found.place,
+                ),
+                // The CLI writes 0 where nothing was said.
+                seconds: profile.expired_seconds.filter(|seconds| *seconds != 0),
+                sts_region: set(&profile.sts_region).map(str::to_owned),
+                vpc: profile.enable_vpc == Some(true),
+            };
+            return pair.session(context).await;
         }
         if is("External") {
             let command = found.need(&profile.process_command, "process_command")?;

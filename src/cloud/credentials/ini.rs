@@ -4,6 +4,7 @@
 //! they differ in the file's name, so both are looked for.
 
 use super::assume::{self, Role};
+use super::key_pair::{KeyPair, PrivateKey};
 use super::oidc::Trade;
 use super::{Context, CredentialSource, Credentials, Issued, Loading, SourceError, ecs_metadata};
 use std::collections::BTreeMap;
@@ -113,6 +114,17 @@ impl Section {
             .ok_or_else(|| SourceError::Broken(format!("{} has no {key}", self.place)))
     }
 
+    /// A number of seconds, where one is set; 0 counts as unset, as in the SDK.
+    fn seconds(&self, key: &str) -> Result<Option<u32>, SourceError> {
+        let Some(text) = self.get(key) else {
+            return Ok(None);
+        };
+        let seconds: u32 = text.parse().map_err(|_| {
+            SourceError::Broken(format!("{key} of {} is no number of seconds", self.place))
+        })?;
+        Ok(Some(seconds).filter(|seconds| *seconds != 0))
+    }
+
     fn role(&self) -> Result<Role, SourceError> {
         Ok(Role {
             arn: self.need("role_arn")?.to_owned(),
@@ -156,11 +168,16 @@ impl Section {
                     ))
                 })
             }
-            "rsa_key_pair" => Err(SourceError::Refused(format!(
-                "{} is of type rsa_key_pair, which this program does not use: make it access_key or \
-                 ram_role_arn",
-                self.place
-            ))),
+            "rsa_key_pair" => {
+                let pair = KeyPair {
+                    public_key_id: self.need("public_key_id")?.to_owned(),
+                    private_key: PrivateKey::File(PathBuf::from(self.need("private_key_file")?)),
+                    seconds: self.seconds("session_expiration")?,
+                    sts_region: None,
+                    vpc: false,
+                };
+                pair.session(context).await
+            }
             other => Err(SourceError::Broken(format!(
                 "{} has the unknown type `{other}`",
                 self.place

@@ -9,6 +9,8 @@
 //! | `ecs_metadata` | the role of the ECS instance |
 //! | `uri` | a URI that answers with keys |
 //! | `assume` | AssumeRole, also of other accounts |
+//! | `key_pair` | a session for a signature by an RSA key pair |
+//! | `sts` | STS asked without an AccessKey, as `oidc` and `key_pair` do it |
 //! | `keyring` | keys that are renewed before they end |
 //! | `document`, `plain` | a session's keys as answers hold them; HTTP that signs nothing |
 //!
@@ -22,9 +24,11 @@ mod ecs_metadata;
 mod environment;
 mod external;
 mod ini;
+mod key_pair;
 mod keyring;
 mod oidc;
 mod plain;
+mod sts;
 mod uri;
 
 pub(super) use assume::with_keys as assume_by;

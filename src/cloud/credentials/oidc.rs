@@ -3,21 +3,15 @@
 //! Source: alibabacloud-credentials 1.0.12 (Python) and the STS API's page, read 2026-08. The call is not
 //! signed: the token is the proof. It goes into the body, since URLs are written into logs of proxies.
 
-use super::assume::{self, Role};
-use super::{Context, CredentialSource, Issued, Loading, SourceError, document, plain};
-use crate::cloud::{answer, endpoint, sign};
+use super::assume::Role;
+use super::{Context, CredentialSource, Issued, Loading, SourceError, document, sts};
+use crate::cloud::{endpoint, sign};
 use std::path::PathBuf;
-use std::time::Duration;
 
 const ROLE: &str = "ALIBABA_CLOUD_ROLE_ARN";
 const PROVIDER: &str = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN";
 const TOKEN_FILE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 const SESSION: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
-
-/// One try; the SDK waits 10 s for an answer.
-const LIMIT: Duration = Duration::from_secs(10);
-/// Waits between tries, where nobody answered or the service was unwell.
-const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
 /// The variables of the environment that RRSA sets.
 pub struct OidcRole;
@@ -83,61 +77,21 @@ impl Trade {
         let mut form = self.role.params()?;
         form.insert("OIDCProviderArn".to_owned(), self.provider.clone());
         form.insert("OIDCToken".to_owned(), token.to_owned());
-        let settings = assume::settings(context, self.sts_region.as_deref(), self.vpc);
-        if !endpoint::plausible_region(&settings.home_region) {
-            return Err(broken(format!(
-                "`{}` is not a region's id",
-                settings.home_region
-            )));
-        }
-        let place = match &settings.endpoint {
-            Some(base) => base.trim_end_matches('/').to_owned(),
-            None => {
-                let host = endpoint::host(&settings, endpoint::Service::Sts, "");
-                format!("https://{host}")
-            }
-        };
+        let place = sts::place(context, self.sts_region.as_deref(), self.vpc)?;
         let what = format!("AssumeRoleWithOIDC of {} at {place}", self.role.arn);
-        let client = plain::client(LIMIT, false).map_err(|why| broken(why.why))?;
         let body = sign::encode::canonical_query(&form);
-        let mut waits = WAITS.iter();
-        loop {
-            let now = (context.now)();
-            let mut nonce = [0_u8; 16];
-            getrandom::fill(&mut nonce).map_err(|why| broken(why.to_string()))?;
-            let request = client
+        let answer = sts::ask(&what, token, |client, nonce| {
+            Ok(client
                 .post(format!("{place}/?Format=json"))
                 .header("content-type", "application/x-www-form-urlencoded")
                 .header("accept", "application/json")
                 .header("x-acs-action", "AssumeRoleWithOIDC")
                 .header("x-acs-version", endpoint::Service::Sts.version())
-                .header("x-acs-date", now.format("%Y-%m-%dT%H:%M:%SZ").to_string())
-                .header("x-acs-signature-nonce", sign::encode::hex(&nonce))
-                .body(body.clone());
-            let why = match plain::send(request).await {
-                Ok(heard) if heard.is_success() => {
-                    return document::sts(&heard.body, &what, (context.now)());
-                }
-                Ok(heard) => {
-                    let envelope = answer::envelope(&heard.body);
-                    let why = format!(
-                        "{what}: {} (HTTP {}, request id {}): {}",
-                        envelope.code,
-                        heard.status,
-                        envelope.request_id,
-                        envelope.message.replace(token, "***")
-                    );
-                    if heard.status < 500 && !envelope.code.starts_with("Throttling") {
-                        return Err(broken(why));
-                    }
-                    why
-                }
-                Err(unheard) => format!("{what}: {}", unheard.why),
-            };
-            match waits.next() {
-                Some(wait) => tokio::time::sleep(*wait).await,
-                None => return Err(broken(why)),
-            }
-        }
+                .header("x-acs-date", sts::date((context.now)()))
+                .header("x-acs-signature-nonce", nonce)
+                .body(body.clone()))
+        })
+        .await?;
+        document::sts(&answer, &what, (context.now)())
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::auth::{Principal, sha256_hex};
 use super::super::wire::Failure;
-use super::super::world::{Role, Session, World};
+use super::super::world::{Role, Session, SessionKey, World};
 use super::{Call, State};
 
 /// A refusal for want of a RAM permission, in the words of the action's service.
@@ -22,6 +22,7 @@ pub(super) fn denied(call: &Call<'_>, auth_action: &str) -> Failure {
         Principal::Root => ("Account", call.caller.account.clone()),
         Principal::User { id, .. } => ("SubUser", id.clone()),
         Principal::Role { name, session } => ("AssumedRoleUser", format!("{name}:{session}")),
+        Principal::KeyPair { user } => ("SubUser", user.clone()),
         Principal::Nobody => ("Anonymous", String::new()),
     };
     let code = if call.spec.product == "Ecs" {
@@ -74,8 +75,10 @@ pub(super) fn who(call: &Call<'_>, state: &mut State) -> Result<String, Failure>
             "RoleId": "",
             "UserId": id,
         }),
-        // Never asked: only AssumeRoleWithOIDC is let in without a signature.
-        Principal::Nobody => return Err(denied(call, "sts:GetCallerIdentity")),
+        // Never asked: each of them is let into one action of its own.
+        Principal::Nobody | Principal::KeyPair { .. } => {
+            return Err(denied(call, "sts:GetCallerIdentity"));
+        }
         Principal::Role { name, session } => {
             let id = role(&state.world, account, name)
                 .map(|r| r.id.clone())
@@ -245,6 +248,64 @@ pub(super) fn assume_role_with_oidc(call: &Call<'_>, state: &mut State) -> Resul
         "ExpirationTime": (call.now + Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ").to_string(),
         "VerificationInfo": "Success",
     });
+    Ok(answer.to_string())
+}
+
+const OF_KEY_PAIRS: &str = "GenerateSessionAccessKey";
+
+/// A signature by a key pair is for this one action, and this action for such signatures. The codes are
+/// unverified.
+pub(super) fn by_the_right_kind_of_key(call: &Call<'_>) -> Result<(), Failure> {
+    let by_pair = matches!(call.caller.principal, Principal::KeyPair { .. });
+    if by_pair == (call.spec.name == OF_KEY_PAIRS) {
+        return Ok(());
+    }
+    Err(Failure::bad(
+        "IncompleteSignature",
+        format!("SHA256withRSA is the signature method of {OF_KEY_PAIRS}, and of nothing else."),
+    ))
+}
+
+/// Signed with a key pair; the keys that come out have no token.
+pub(super) fn generate_session_access_key(
+    call: &Call<'_>,
+    state: &mut State,
+) -> Result<String, Failure> {
+    let Principal::KeyPair { user } = &call.caller.principal else {
+        return Err(denied(call, "sts:GenerateSessionAccessKey"));
+    };
+    let seconds: i64 = call
+        .get("DurationSeconds")
+        .unwrap_or("3600")
+        .parse()
+        .ok()
+        .filter(|seconds| (900..=3600).contains(seconds))
+        .ok_or_else(|| {
+            Failure::bad(
+                "InvalidParameter.DurationSeconds",
+                "The parameter DurationSeconds is wrongly formed.",
+            )
+        })?;
+    let life = call.session_life.unwrap_or(Duration::seconds(seconds));
+    let number = state.world.new_number();
+    let account = &call.caller.account;
+    let secret = sha256_hex(format!("session key {account} {user} {number}").as_bytes());
+    let id = format!("TMPSK.sim{number:020}");
+    let made = SessionKey {
+        secret: secret.chars().take(40).collect(),
+        account: account.clone(),
+        user: user.clone(),
+        expires: (call.now + life).trunc_subsecs(0),
+    };
+    let answer = json!({
+        "RequestId": call.request_id,
+        "SessionAccessKey": {
+            "SessionAccessKeyId": id,
+            "SessionAccessKeySecret": made.secret,
+            "Expiration": made.expires.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        },
+    });
+    state.world.session_keys.insert(id, made);
     Ok(answer.to_string())
 }
 

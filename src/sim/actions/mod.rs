@@ -321,6 +321,14 @@ static SPECS: &[Spec] = &[
         identity::assume_role_with_oidc,
     ),
     other(
+        "GenerateSessionAccessKey",
+        "Sts",
+        STS,
+        "",
+        &["DurationSeconds"],
+        identity::generate_session_access_key,
+    ),
+    other(
         "GetResourceDirectory",
         "ResourceDirectoryMaster",
         RD,
@@ -702,6 +710,7 @@ pub(super) fn admit(call: &Call<'_>, state: &State, v3: bool) -> Result<(), Fail
         call.need("RegionId")?;
         call.region(state)?;
     }
+    identity::by_the_right_kind_of_key(call)?;
     let Some(auth_action) = call.spec.auth_action() else {
         return Ok(());
     };

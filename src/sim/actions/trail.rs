@@ -237,7 +237,7 @@ fn identity(call: &Call<'_>, state: &State) -> Value {
     let account = &call.caller.account;
     match &call.caller.principal {
         // Only calls that need no identity are let in so, and none of them changes anything.
-        Principal::Nobody => json!({"type": "unknown"}),
+        Principal::Nobody | Principal::KeyPair { .. } => json!({"type": "unknown"}),
         Principal::Root => json!({
             "type": "root-account", "principalId": account, "accountId": account,
             "userName": "root",
