@@ -46,6 +46,7 @@ impl Check {
         }
         let mails = schedules.iter().any(|schedule| !schedule.mails.is_empty());
         tried.extend(mail(&program, &tools.client, mails).await);
+        tried.extend(check::hooks(&schedules).await);
         tried.extend(of_schedules);
         let missing = tried
             .iter()

@@ -5,11 +5,13 @@
 //! | `mail` | composing and sending mail |
 //! | `webhook` | short messages into chats, and the heartbeat |
 //! | `probe` | the relay tried step by step, no letter sent |
+//! | `reach` | whether the host of a chat or a watchman answers, no message sent |
 //!
 //! To add a channel: `NAME.rs`, its table in `config/schedule.rs`, a fake beside `sim/smtp.rs`.
 
 pub mod mail;
 pub mod probe;
+pub mod reach;
 pub mod webhook;
 
 pub use mail::{MailSettings, Message, Password};

@@ -154,7 +154,7 @@ pub async fn send(post: &Post, now: fn() -> DateTime<Utc>) -> Receipt {
     receipt
 }
 
-fn client() -> Result<reqwest::Client, String> {
+pub(super) fn client() -> Result<reqwest::Client, String> {
     // The one crypto provider; a second client finds it installed, which is the only error there is.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -212,7 +212,7 @@ async fn one(
 const MOST_ANSWER: usize = 64 << 10;
 
 /// An error without the address, which is the secret.
-fn told(error: reqwest::Error) -> String {
+pub(super) fn told(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

@@ -1,10 +1,13 @@
 //! Tries what a job will need before it needs it, and changes nothing: credentials, clock, permissions,
-//! mail, storage. What is found is data; `cli/check.rs` prints it.
+//! mail, chats, watchmen, storage. What is found is data; `cli/check.rs` prints it.
 
+mod hooks;
 mod permissions;
 mod secret;
 
 pub use secret::secret;
+
+pub use hooks::hooks;
 
 use super::Tools;
 use crate::cloud::CallFailure;
@@ -47,7 +50,7 @@ impl Standing {
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
-    /// `credentials`, `clock`, `permission`, `mail`, `storage`, `schedule`
+    /// `credentials`, `clock`, `accounts`, `permission`, `mail`, `webhook`, `heartbeat`, `storage`, `schedule`
     pub part: &'static str,
     /// What: a RAM action, a step, a file.
     pub what: String,
@@ -91,53 +94,99 @@ impl Tried {
 /// The schedule that `fc` judges events of Cloud Config under, unless told otherwise.
 const EVENTS: &str = "config";
 
-/// What schedules ask for, together.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Jobs that need permissions.
-    pub tasks: BTreeSet<Task>,
-    /// Accounts named in scopes.
-    pub accounts: BTreeSet<AccountId>,
-    /// Whether the resource directory is asked for its accounts.
-    pub directory: bool,
+/// What one schedule asks for, and in which accounts.
+#[derive(Clone, Debug)]
+struct Want {
+    tasks: BTreeSet<Task>,
+    accounts: Accounts,
 }
 
+/// What schedules ask for, together.
+#[derive(Clone, Debug)]
+pub struct Wanted(Vec<Want>);
+
+/// What is asked in the program's own account, whichever the scope is.
+const AT_HOME: [Task; 2] = [Task::ConfigRule, Task::Events];
+
 impl Wanted {
-    /// Of these schedules; `scan` always.
+    /// Of these schedules; of none: what `scan` asks for.
     pub fn of(schedules: &[Schedule]) -> Self {
-        let mut out = Self::default();
-        out.tasks.insert(Task::Scan);
-        for schedule in schedules {
-            let mode = schedule.remediation.mode;
-            if mode.changes() {
-                // The jobs that change are called like the modes.
-                let named = |task: &Task| task.as_str() == mode.as_str();
-                out.tasks.extend(Task::ALL.into_iter().filter(named));
-                out.tasks.insert(Task::Rollback);
+        let mut out: Vec<Want> = schedules.iter().map(Want::of).collect();
+        if out.is_empty() {
+            out.push(Want::of_scan(Accounts::Own));
+        }
+        Self(out)
+    }
+
+    /// Whether the resource directory is asked for its accounts.
+    pub fn directory(&self) -> bool {
+        let mut scopes = self.0.iter();
+        scopes.any(|want| matches!(want.accounts, Accounts::Directory))
+    }
+
+    /// Accounts named in scopes.
+    pub fn accounts(&self) -> BTreeSet<AccountId> {
+        let mut out = BTreeSet::new();
+        for want in &self.0 {
+            if let Accounts::Listed(accounts) = &want.accounts {
+                out.extend(accounts.iter().cloned());
             }
-            if schedule.remediation.config_rule.is_some() {
-                out.tasks.insert(Task::ConfigRule);
-            }
-            if schedule.attribution {
-                out.tasks.insert(Task::Attribution);
-            }
-            if schedule.name == EVENTS {
-                out.tasks.insert(Task::Events);
-            }
-            match &schedule.scope.accounts {
-                Accounts::Own => {}
-                Accounts::Directory => {
-                    out.tasks.insert(Task::Accounts);
-                    out.directory = true;
-                }
-                Accounts::Listed(accounts) => {
-                    out.tasks.insert(Task::Accounts);
-                    out.accounts.extend(accounts.iter().cloned());
+        }
+        out
+    }
+
+    /// The jobs that are done in an account: those of the schedules whose scope it is in, and no others.
+    pub fn tasks(&self, account: &AccountId, home: &AccountId) -> BTreeSet<Task> {
+        let mut out = BTreeSet::new();
+        for want in &self.0 {
+            let reached = match &want.accounts {
+                Accounts::Own => account == home,
+                // Its own account is one of the directory's.
+                Accounts::Directory => true,
+                Accounts::Listed(accounts) => accounts.contains(account),
+            };
+            for task in &want.tasks {
+                let there = if AT_HOME.contains(task) {
+                    account == home
+                } else {
+                    reached
+                };
+                if there {
+                    out.insert(*task);
                 }
             }
         }
-        // Every run asks for them, and is complete without.
-        out.tasks.extend([Task::Attached, Task::Completeness]);
+        out
+    }
+}
+
+impl Want {
+    fn of_scan(accounts: Accounts) -> Self {
+        Self {
+            // Every run asks for the last two, and is complete without.
+            tasks: BTreeSet::from([Task::Scan, Task::Attached, Task::Completeness]),
+            accounts,
+        }
+    }
+
+    fn of(schedule: &Schedule) -> Self {
+        let mut out = Self::of_scan(schedule.scope.accounts.clone());
+        let mode = schedule.remediation.mode;
+        if mode.changes() {
+            // The jobs that change are called like the modes.
+            let named = |task: &Task| task.as_str() == mode.as_str();
+            out.tasks.extend(Task::ALL.into_iter().filter(named));
+            out.tasks.insert(Task::Rollback);
+        }
+        if schedule.remediation.config_rule.is_some() {
+            out.tasks.insert(Task::ConfigRule);
+        }
+        if schedule.attribution {
+            out.tasks.insert(Task::Attribution);
+        }
+        if schedule.name == EVENTS {
+            out.tasks.insert(Task::Events);
+        }
         out
     }
 }

@@ -359,3 +359,73 @@ async fn several_accounts_without_a_role_are_a_configuration_error() {
     }
     assert_eq!(host.cloud.calls().get("RevokeSecurityGroup"), None);
 }
+
+/// Standing and name of each line of `check`.
+fn tried(ran: &Ran) -> Vec<(String, String)> {
+    let answer = ran.json();
+    let text = |tried: &Value, key: &str| tried[key].as_str().expect("text").to_owned();
+    let list = answer["tried"].as_array().expect("a list").iter();
+    list.map(|tried| (text(tried, "standing"), text(tried, "what")))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_wants_in_each_account_what_is_done_there() {
+    let host = host(Options::default()).await;
+    host.write("schedules/own.toml", "[remediation]\nmode = \"revoke\"\n");
+    let reads: Vec<String> = [Task::Scan, Task::Attached, Task::Completeness]
+        .into_iter()
+        .flat_map(actions::of)
+        .filter_map(|action| action.ram.map(str::to_owned))
+        .collect();
+    host.cloud.with_world(|world| {
+        for id in [SECOND, THIRD] {
+            let account = world.accounts.get_mut(id).expect("the account");
+            account.roles[0].allow.clone_from(&reads);
+        }
+    });
+    let ran = host.run(&["check", "--json"]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let suffix = format!(" in account {SECOND}");
+    let there: BTreeSet<String> = tried(&ran)
+        .into_iter()
+        .filter_map(|(_, what)| Some(what.strip_suffix(&suffix)?.to_owned()))
+        .collect();
+    let mut wanted: BTreeSet<String> = reads.into_iter().collect();
+    wanted.insert("sts:AssumeRole".to_owned());
+    assert_eq!(there, wanted);
+    let at_home = (
+        "indicative".to_owned(),
+        "ecs:RevokeSecurityGroup".to_owned(),
+    );
+    assert!(tried(&ran).contains(&at_home), "{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_in_no_directory_is_told_so_by_check() {
+    let host = host(Options::default()).await;
+    host.cloud.with_world(|world| world.directory = None);
+    let ran = host.run(&["check", "--json"]).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    let missing = ("missing".to_owned(), "the resource directory".to_owned());
+    assert!(tried(&ran).contains(&missing), "{}", ran.stdout);
+    for part in [
+        "is in none",
+        "put accounts = ",
+        "EntityNotExists.ResourceDirectory",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("try again"), "{}", ran.stdout);
+    // A member of somebody else's directory.
+    host.cloud
+        .with_world(|world| world.directory = Some(SECOND.to_owned()));
+    let ran = host.run(&["check", "--json"]).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stdout
+            .contains("only to the directory's management account"),
+        "{}",
+        ran.stdout
+    );
+}

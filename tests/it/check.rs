@@ -4,7 +4,9 @@ use crate::kit::host::{ACCOUNT, Host, Ran, ssh_open, world};
 use serde_json::Value;
 use sgwarden::config::Schedule;
 use sgwarden::job::check::Wanted;
+use sgwarden::model::AccountId;
 use sgwarden::model::actions::{self, ACTIONS, Task};
+use sgwarden::sim::hook::Hook;
 use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
 use std::collections::BTreeSet;
 
@@ -124,6 +126,10 @@ fn schedules_want_what_they_ask_for_and_no_more() {
         let schedule = Schedule::read(&format!("{name}.toml"), name, text).expect("a schedule");
         Wanted::of(&[schedule])
     };
+    let (home, other) = (
+        AccountId::from(ACCOUNT),
+        AccountId::from("2000000000000002"),
+    );
     let always = [Task::Scan, Task::Attached, Task::Completeness];
     let with = |more: &[Task]| -> BTreeSet<Task> { always.iter().chain(more).copied().collect() };
     for (name, text, more) in [
@@ -146,30 +152,31 @@ fn schedules_want_what_they_ask_for_and_no_more() {
         ),
         ("n", "[policy]\nattribution = true\n", &[Task::Attribution]),
         ("config", "", &[Task::Events]),
-        (
-            "n",
-            "[scope]\naccounts = \"resource-directory\"\n",
-            &[Task::Accounts],
-        ),
-        (
-            "n",
-            "[scope]\naccounts = [\"2000000000000002\"]\n",
-            &[Task::Accounts],
-        ),
+        ("n", "[scope]\naccounts = \"resource-directory\"\n", &[]),
     ] {
         let found = wanted(name, text);
-        assert_eq!(found.tasks, with(more), "{text}");
-        assert_eq!(
-            found.directory,
-            text.contains("resource-directory"),
-            "{text}"
-        );
-        assert_eq!(
-            found.accounts.len(),
-            usize::from(text.contains("[\"2000")),
-            "{text}"
-        );
+        assert_eq!(found.tasks(&home, &home), with(more), "{text}");
+        let everywhere = text.contains("resource-directory");
+        assert_eq!(found.directory(), everywhere, "{text}");
+        let elsewhere = if everywhere {
+            with(&[])
+        } else {
+            BTreeSet::new()
+        };
+        assert_eq!(found.tasks(&other, &home), elsewhere, "{text}");
+        assert!(found.accounts().is_empty(), "{text}");
     }
+    // In each account what is done there, and at home what is only ever asked there.
+    let listed = "[scope]\naccounts = [\"2000000000000002\"]\n";
+    let found = wanted("n", &format!("{NARROW}{listed}"));
+    assert_eq!(found.accounts(), BTreeSet::from([other.clone()]));
+    assert_eq!(
+        found.tasks(&home, &home),
+        BTreeSet::from([Task::ConfigRule])
+    );
+    let there = [Task::Narrow, Task::Rollback, Task::Attribution];
+    assert_eq!(found.tasks(&other, &home), with(&there));
+    assert_eq!(Wanted::of(&[]).tasks(&home, &home), with(&[]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,6 +243,86 @@ async fn the_relay_is_tried_step_by_step_and_gets_no_letter() {
     assert_eq!(missing.len(), 1, "{}", ran.stdout);
     assert!(
         ["tls", "greeting"].contains(&missing[0].1.as_str()),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_chats_and_watchmen_are_asked_and_told_nothing() {
+    let host = host().await;
+    let hook = Hook::start().await.expect("a chat");
+    let text = |heartbeat: &str| {
+        format!(
+            "[[webhook]]\nkind = \"dingtalk\"\nurl_file = \"hook.url\"\n[heartbeat]\nurl = \"{heartbeat}\"\n"
+        )
+    };
+    host.write(
+        "hook.url",
+        &format!("{}/dingtalk/s3cret?token=s3cret", hook.url()),
+    );
+    host.write(
+        "schedules/told.toml",
+        &text(&format!("{}/heartbeat", hook.url())),
+    );
+    let ran = host.run(&["check", "--json"]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let works = standing(&ran, "works");
+    for (part, what) in [("webhook", "told [0] dingtalk"), ("heartbeat", "told")] {
+        assert!(
+            works.contains(&(part.to_owned(), what.to_owned())),
+            "{works:?}"
+        );
+    }
+    assert!(
+        ran.stdout.contains("127.0.0.1 answers; not sent to"),
+        "{}",
+        ran.stdout
+    );
+    assert!(hook.heard().is_empty(), "{:?}", hook.heard());
+
+    // A stranger's certificate, a name that nobody has, a port where nobody is.
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let der = rustls::pki_types::PrivateKeyDer::Pkcs8(key.signing_key.serialize_der().into());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("protocols")
+        .with_no_client_auth()
+        .with_single_cert(vec![key.cert.der().clone()], der)
+        .expect("a server");
+    let options = ReceiverOptions::default();
+    let stranger = Receiver::start(Mode::ImplicitTls(std::sync::Arc::new(config)), options)
+        .await
+        .expect("a server");
+    let port = stranger.addr().port();
+    for (heartbeat, todo) in [
+        (
+            format!("https://localhost:{port}/s3cret"),
+            "trust the certificate's issuer",
+        ),
+        (
+            "https://watch.invalid/s3cret".to_owned(),
+            "correct the host in the address",
+        ),
+        (
+            "https://127.0.0.1:9/s3cret".to_owned(),
+            "open the way to that host",
+        ),
+    ] {
+        host.write("schedules/told.toml", &text(&heartbeat));
+        let ran = host.run(&["check", "--json"]).await;
+        assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+        let missing = [("heartbeat".to_owned(), "told".to_owned())];
+        assert_eq!(standing(&ran, "missing"), missing, "{heartbeat}");
+        assert!(ran.stdout.contains(todo), "{heartbeat}: {}", ran.stdout);
+        assert!(!ran.stdout.contains("s3cret"), "{}", ran.stdout);
+    }
+    std::fs::remove_file(host.path("hook.url")).expect("removed");
+    let ran = host.run(&["check", "--json"]).await;
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stdout.contains("hook.url: No such file"),
         "{}",
         ran.stdout
     );

@@ -21,9 +21,6 @@ const PORT_LIST: &str = "prl-0000000000000000check";
 const CONFIG_RULE: &str = "cr-0000000000000000";
 const TOKEN: &str = "sgwarden-check";
 
-/// What is only ever asked in the program's own account.
-const AT_HOME: [Task; 2] = [Task::ConfigRule, Task::Events];
-
 /// The parameters to try an action with, beside RegionId; `None`: there is no harmless way.
 fn probe<'a>(action: &Action, region: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
     Some(match (action.product, action.name) {
@@ -79,8 +76,8 @@ pub(super) async fn try_all(
     region: &str,
 ) -> Vec<Tried> {
     let mut out = Vec::new();
-    let mut accounts: BTreeSet<AccountId> = wanted.accounts.clone();
-    if wanted.directory {
+    let mut accounts: BTreeSet<AccountId> = wanted.accounts();
+    if wanted.directory() {
         match client.directory().await {
             Ok(answer) => {
                 let count = answer.value.len();
@@ -90,21 +87,30 @@ pub(super) async fn try_all(
                 }
                 accounts.extend(answer.value);
             }
-            Err(failure) => out.push(refused(
-                find(Product::ResourceDirectoryMaster, &failure.action),
-                None,
-                &failure,
-            )),
+            Err(failure) if failure.code.starts_with(NO_DIRECTORY) => {
+                out.push(no_directory(home, &failure));
+            }
+            Err(failure) => {
+                let action = find(Product::ResourceDirectoryMaster, &failure.action);
+                let mut refused = refused(action, None, &failure);
+                if failure.action == "ListAccounts" && failure.kind == Kind::Forbidden {
+                    let todo = refused.todo.get_or_insert_default();
+                    todo.push_str(ONLY_MANAGEMENT);
+                }
+                out.push(refused);
+            }
         }
     }
     accounts.remove(home);
-    out.extend(account(client, wanted, home, None, region).await);
+    let tasks = wanted.tasks(home, home);
+    out.extend(account(client, &tasks, home, None, region).await);
     for other in &accounts {
         let assume = find(Product::Sts, "AssumeRole");
         match client.enter(other).await {
             Ok(answer) => {
                 out.push(granted(assume, Some(other), &answer.value.arn));
-                out.extend(account(client, wanted, other, Some(other), region).await);
+                let tasks = wanted.tasks(other, home);
+                out.extend(account(client, &tasks, other, Some(other), region).await);
             }
             Err(failure) => out.push(refused(assume, Some(other), &failure)),
         }
@@ -112,25 +118,43 @@ pub(super) async fn try_all(
     out
 }
 
+/// The answer of GetResourceDirectory in an account that is in none.
+const NO_DIRECTORY: &str = "EntityNotExists.ResourceDirectory";
+
+/// What no permission is enough for.
+const ONLY_MANAGEMENT: &str = "; it is answered only to the directory's management account and to members that it made \
+     delegated administrators: in another account put accounts = \"self\", or the accounts' ids as a list, into \
+     [scope]";
+
+/// No permission is missing there: there is nothing to list.
+fn no_directory(home: &AccountId, failure: &CallFailure) -> Tried {
+    Tried::missing(
+        "accounts",
+        "the resource directory",
+        format!("account {home} is in none: {failure}"),
+        "put accounts = \"self\", or the accounts' ids as a list, into [scope] of the schedules that say \
+         \"resource-directory\"; or use credentials of the directory's management account, or of a member that \
+         it made a delegated administrator",
+    )
+}
+
 fn find(product: Product, name: &str) -> Option<&'static Action> {
     crate::model::actions::find(product, name)
 }
 
-/// The actions of one account; `shown`: it is named in each line.
+/// The actions of an account's jobs; `shown`: it is named in each line. The ways into accounts are tried
+/// by going them.
 async fn account(
     client: &Arc<Client>,
-    wanted: &Wanted,
+    tasks: &BTreeSet<Task>,
     account: &AccountId,
     shown: Option<&AccountId>,
     region: &str,
 ) -> Vec<Tried> {
     let mut out = Vec::new();
     for action in ACTIONS {
-        let of_accounts = action.tasks.iter().all(|task| *task == Task::Accounts);
-        let is_wanted = action.tasks.iter().any(|task| wanted.tasks.contains(task));
-        let of_home = action.tasks.iter().all(|task| AT_HOME.contains(task));
-        let elsewhere = of_home && shown.is_some();
-        if action.ram.is_none() || of_accounts || elsewhere || !is_wanted {
+        let is_wanted = action.tasks.iter().any(|task| tasks.contains(task));
+        if action.ram.is_none() || !is_wanted {
             continue;
         }
         let not_tried = |why: &str| Tried {
