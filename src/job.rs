@@ -149,6 +149,12 @@ pub enum Error {
     /// The state said no, or another run holds it.
     #[error("the state could not be used")]
     State(#[from] state::Error),
+    /// The schedule's lock was lost while it ran, or that could not be found out.
+    #[error(
+        "the run was not sealed, since another of its schedule may have been in its place: {0}; what it \
+         changed stands in the journal of the state, and will in the evidence of the next run"
+    )]
+    Overtaken(state::Error),
     /// A report could not be made: a bug.
     #[error("a report could not be made")]
     Report(#[from] report::RenderError),
@@ -178,7 +184,8 @@ struct Begun {
     number: u64,
     /// Held while this run may change anything, or settles what another left.
     changing: Option<Lock>,
-    _schedule: Lock,
+    /// Held from before the run before was looked for until this one is sealed: they are links of a chain.
+    schedule: Lock,
 }
 
 /// The run before, of the same schedule.
@@ -471,7 +478,7 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
         after,
         number: 0,
         changing,
-        _schedule: schedule_lock,
+        schedule: schedule_lock,
     })
 }
 
@@ -613,6 +620,7 @@ async fn finish(
         after,
         before,
         changing,
+        schedule,
         ..
     } = begun;
     let header = &record.header;
@@ -639,6 +647,10 @@ async fn finish(
         previous: before.link,
         files: std::collections::BTreeMap::new(),
     };
+    if let Err(why) = schedule.check() {
+        change::put_aside(tools, &header.run, draft);
+        return Err(Error::Overtaken(why));
+    }
     let sealed = draft.seal(manifest, |hash| {
         tools
             .state

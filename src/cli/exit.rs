@@ -130,6 +130,7 @@ impl From<job::Error> for Failure {
             job::Error::Start(_)
             | job::Error::Evidence(_)
             | job::Error::State(_)
+            | job::Error::Overtaken(_)
             | job::Error::Report(_)
             | job::Error::Random(_) => Exit::NotStarted,
         };

@@ -11,12 +11,12 @@ use super::{Begun, Error, Job, Progress, RunOutcome, Tools, begin, finish, polic
 use crate::cloud::call::{Effect, Request};
 use crate::cloud::{Service, read_group};
 use crate::config::schedule::Schedule;
-use crate::evidence::Spool;
 use crate::evidence::store::read_record;
+use crate::evidence::{Draft, Spool};
 use crate::model::{
     AccountId, Approval, CallError, Change, ChangeKind, Coverage, GroupId, Held, HoldReason,
-    Outcome, RegionCoverage, RegionId, RegionStatus, RunHeader, RunRecord, Scope, Times, Totals,
-    stand_ins,
+    Outcome, RegionCoverage, RegionId, RegionStatus, RunHeader, RunId, RunRecord, Scope, Times,
+    Totals, stand_ins,
 };
 use crate::policy::Policy;
 use crate::policy::remediation::Remediation;
@@ -429,9 +429,14 @@ pub struct Restore {
 /// Throws the draft away where nothing was attempted; else it stays, unfinished, with its raw answers:
 /// the journal has every change, and the next run puts them into evidence.
 pub(super) fn give_up(tools: &Tools, begun: Begun) {
+    put_aside(tools, &begun.run, begun.draft);
+}
+
+/// The same of the draft alone.
+pub(super) fn put_aside(tools: &Tools, run: &RunId, draft: Draft) {
     // A state that cannot be asked may hold a journal: then the draft stays.
-    if tools.state.has_journal(&begun.run).is_ok_and(|has| !has) {
-        begun.draft.abandon();
+    if tools.state.has_journal(run).is_ok_and(|has| !has) {
+        draft.abandon();
     }
 }
 

@@ -5,6 +5,7 @@ use crate::kit::host::Host;
 use crate::kit::s3::S3;
 use chrono::Utc;
 use serde_json::Value;
+use sgwarden::sim::Fault;
 use sgwarden::storage::lease::Lease;
 use sgwarden::storage::{Error, Shelf};
 use std::time::Duration;
@@ -291,4 +292,51 @@ async fn a_bucket_that_cannot_be_had_is_said_before_anything_is_done() {
         ran.stderr
     );
     assert_eq!(host.rules("sg-a").len(), 1, "nothing was changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_lost_its_schedules_lock_is_not_sealed() {
+    let s3 = S3::start();
+    let host = host_on(&s3).await;
+    let late = Fault::parse("DescribeSecurityGroupAttribute=delay:1200").expect("a fault");
+    host.cloud.add_fault(late);
+    let child = host
+        .command(&["run", "--schedule", "s/live.toml"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    host.called("DescribeSecurityGroupAttribute").await;
+    // As another host does it that finds the lock run out.
+    let bucket = s3.bucket("statebucket/sg");
+    let later = Utc::now() + chrono::TimeDelta::seconds(60);
+    let other = Lease::take(&bucket, "live", "host b", later).expect("run out");
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output())
+        .await
+        .expect("no panic")
+        .expect("it ends");
+    let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(6), "{stderr}");
+    for part in [
+        "the run was not sealed",
+        "taken by another run",
+        "journal of the state",
+    ] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    let runs = host.run(&["runs", "--json"]).await.json();
+    let all = runs["runs"].as_array().expect("a list");
+    assert!(
+        all.iter().all(|run| run["unfinished"].is_string()),
+        "{runs}"
+    );
+    assert!(host.rules("sg-a").is_empty(), "it was changed");
+    drop(other);
+    host.cloud.clear_faults();
+    let next = host
+        .run(&["run", "--schedule", "s/live.toml", "--json"])
+        .await;
+    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
+    let changes = changes_of(&s3, &next.json()["run"]);
+    assert!(changes["changes"][0]["intent_of"].is_string(), "{changes}");
+    assert_eq!(host.run(&["verify", "--all"]).await.code, 0);
 }
