@@ -23,6 +23,7 @@ pub mod store;
 pub mod trend;
 
 pub use format::Manifest;
+pub use remote::Waiting;
 pub use seal::{Draft, SealedRun};
 pub use spool::Spool;
 pub use store::Store;

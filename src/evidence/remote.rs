@@ -1,6 +1,8 @@
 //! A store in a bucket. A run is written and sealed in a folder of this host (the spool), then sent, its
 //! manifest last, never over anything that is there: without a manifest a run in the bucket is
 //! unfinished. What could not be sent stays in the spool and is sent by the next run, or `resend`.
+//! A run that was sent is renamed before its files are removed here, so that a process killed in the middle
+//! leaves nothing that looks like a run.
 //! What is read from the bucket is brought here anew each time; nothing that was brought is believed
 //! later.
 
@@ -27,6 +29,18 @@ impl Drop for Remote {
         // A leftover holds copies only.
         let _ = fs::remove_dir_all(&self.mirror);
     }
+}
+
+/// What the folder of a run that was sent ends in, while it is removed.
+pub(super) const SENT: &str = ".sent";
+
+/// A run in the spool.
+#[derive(Debug)]
+pub enum Waiting {
+    /// It is to be sent.
+    Sealed(SealedRun),
+    /// It has a manifest that cannot be read.
+    Unreadable(PathBuf, Error),
 }
 
 /// The folder of runs in the bucket.
@@ -171,28 +185,61 @@ impl Store {
         };
         let (_, manifest) = read_manifest(&sealed.folder)?;
         remote.send(&sealed.folder, &manifest)?;
-        match fs::remove_dir_all(&sealed.folder) {
-            // Another run of this host may have sent it too: the same bytes.
-            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &sealed.folder)(why))
+        self.clear(sealed)
+    }
+
+    /// Whether the bucket has a run: its manifest is sent last, so that with it all is there.
+    ///
+    /// # Errors
+    /// The bucket could not be asked.
+    pub fn is_sent(&self, sealed: &SealedRun) -> Result<bool, Error> {
+        let Some(remote) = &self.remote else {
+            return Ok(false);
+        };
+        let key = format!("{RUNS}{}/{}", sealed.run, format::MANIFEST);
+        let there = remote.bucket.read(&key)?;
+        Ok(there.is_some_and(|bytes| format::sha256(&bytes) == sealed.manifest_sha256))
+    }
+
+    /// Removes a run that was sent from this host.
+    ///
+    /// # Errors
+    /// The spool cannot be written.
+    pub fn clear(&self, sealed: &SealedRun) -> Result<(), Error> {
+        let sent = self.runs().join(format!("{}{SENT}", sealed.run));
+        match fs::rename(&sealed.folder, &sent) {
+            Ok(()) => {
+                // The rest is removed now or by a later run: it is no run any more.
+                let _ = fs::remove_dir_all(&sent);
+                Ok(())
             }
-            _ => Ok(()),
+            // Another run of this host has sent and removed it too.
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(why) => Err(Error::io("rename", &sealed.folder)(why)),
         }
     }
 
-    /// Sealed runs that were not sent yet.
+    /// Sealed runs that were not sent yet, each with why it cannot be read, where it cannot.
     ///
     /// # Errors
-    /// The spool cannot be read.
-    pub fn waiting(&self) -> Result<Vec<SealedRun>, Error> {
+    /// The spool cannot be listed.
+    pub fn waiting(&self) -> Result<Vec<Waiting>, Error> {
         let mut out = Vec::new();
         if self.remote.is_none() {
             return Ok(out);
         }
-        for name in self.names_here()? {
+        for name in self.folders_here()? {
             let folder = self.runs().join(&name);
-            if !name.ends_with(super::seal::UNFINISHED) && folder.join(format::MANIFEST).is_file() {
-                out.push(read_manifest(&folder)?.0);
+            if name.ends_with(SENT) {
+                // Left by a process that was killed while it removed it.
+                let _ = fs::remove_dir_all(&folder);
+            } else if !name.ends_with(super::seal::UNFINISHED)
+                && folder.join(format::MANIFEST).is_file()
+            {
+                out.push(match read_manifest(&folder) {
+                    Ok((sealed, _)) => Waiting::Sealed(sealed),
+                    Err(why) => Waiting::Unreadable(folder, why),
+                });
             }
         }
         Ok(out)

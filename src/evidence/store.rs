@@ -1,7 +1,7 @@
 //! Where sealed runs lie: `<storage>/runs/<run-id>/`.
 
 use super::format::{self, Changes, Findings, Manifest};
-use super::remote::Remote;
+use super::remote::{Remote, SENT};
 use super::seal::UNFINISHED;
 use super::{Error, SealedRun};
 use crate::model::{Coverage, RunId, RunRecord, Sha256};
@@ -94,7 +94,14 @@ impl Store {
         }
     }
 
+    /// Names of runs on this host, sealed or not.
     pub(super) fn names_here(&self) -> Result<Vec<String>, Error> {
+        let mut names = self.folders_here()?;
+        names.retain(|name| !name.ends_with(SENT));
+        Ok(names)
+    }
+
+    pub(super) fn folders_here(&self) -> Result<Vec<String>, Error> {
         let runs = self.runs();
         let entries = match fs::read_dir(&runs) {
             Ok(entries) => entries,

@@ -6,12 +6,13 @@ use crate::deliver::mail::{self, Attached};
 use crate::deliver::webhook;
 use crate::deliver::{MailSettings, Message, Receipt};
 use crate::evidence::store::read_record;
-use crate::evidence::{SealedRun, Store};
+use crate::evidence::{self, SealedRun, Store, Waiting};
 use crate::model::{Artifact, DeliverySettings, RunId, RunRecord};
 use crate::report::part::part;
 use crate::report::{self, Format, letter};
 use crate::state::State;
 use chrono::{DateTime, Utc};
+use std::path::Path;
 
 /// The relay while letters are sent: a password that is kept elsewhere is read once, when the first letter
 /// is ready, and forgotten with this.
@@ -148,7 +149,8 @@ fn attachments<'a>(
 }
 
 /// Sends sealed runs that wait on this host to their store, which was away, oldest first; then their
-/// journals are closed, which had what the store did not. `only`: that run and no other.
+/// journals are closed, which had what the store did not. One that cannot be read keeps no other from being
+/// sent: it is told. `only`: that run and no other.
 ///
 /// # Errors
 /// One could not be sent: it waits on.
@@ -158,16 +160,42 @@ pub fn send_waiting(
     only: Option<&RunId>,
 ) -> Result<Vec<RunId>, Error> {
     let mut sent = Vec::new();
-    for sealed in store.waiting()? {
+    for waiting in store.waiting()? {
+        let sealed = match waiting {
+            Waiting::Sealed(sealed) => sealed,
+            Waiting::Unreadable(folder, why) => {
+                unreadable(&folder, &why);
+                continue;
+            }
+        };
         if only.is_some_and(|run| *run != sealed.run) {
             continue;
         }
-        let (record, _) = read_record(&sealed.folder)?;
+        let record = match read_record(&sealed.folder) {
+            Ok((record, _)) => record,
+            // What is left of a run whose removal was cut short: the store has it whole.
+            Err(_) if store.is_sent(&sealed)? => {
+                store.clear(&sealed)?;
+                tracing::warn!(run = %sealed.run, folder = %sealed.folder.display(),
+                    "the store has this run, and only a part of it was left here: removed");
+                continue;
+            }
+            Err(why) => {
+                unreadable(&sealed.folder, &why);
+                continue;
+            }
+        };
         store.publish(&sealed)?;
         super::change::close_journals(state, &record)?;
         sent.push(sealed.run);
     }
     Ok(sent)
+}
+
+fn unreadable(folder: &Path, why: &evidence::Error) {
+    tracing::warn!(folder = %folder.display(), why = %super::said(why),
+        "a run that waits here for its store cannot be read and is not sent: find out what happened to it, then \
+         move the folder elsewhere");
 }
 
 /// Sends each message that is wanted into its chat; what is not taken stays in the outbox.

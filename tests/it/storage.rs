@@ -340,3 +340,42 @@ async fn a_run_that_lost_its_schedules_lock_is_not_sealed() {
     assert!(changes["changes"][0]["intent_of"].is_string(), "{changes}");
     assert_eq!(host.run(&["verify", "--all"]).await.code, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_run_that_was_sent_stands_in_nobodys_way() {
+    let s3 = S3::start();
+    let host = host_on(&s3).await;
+    let spool = |name: &str| host.path(&format!("evidence-spool/runs/{name}"));
+    let first = host.run(&["scan", "--json"]).await.json();
+    let id = first["run"].as_str().expect("a run").to_owned();
+    // Killed while it removed what it had sent: before, and as the folder is called now.
+    let manifest = s3.path(&format!("evidence/audit/runs/{id}/manifest.json"));
+    let manifest = std::fs::read_to_string(manifest).expect("a manifest");
+    host.write(
+        &format!("evidence-spool/runs/{id}/manifest.json"),
+        &manifest,
+    );
+    let sent = "20260101T000000Z-other-abcdef.sent";
+    host.write(
+        &format!("evidence-spool/runs/{sent}/manifest.json"),
+        &manifest,
+    );
+    let runs = host.run(&["runs"]).await;
+    assert!(!runs.stdout.contains(".sent"), "{}", runs.stdout);
+    // One that cannot be read at all, of another schedule.
+    let broken = "20260101T000000Z-other-abcdef";
+    host.write(&format!("evidence-spool/runs/{broken}/manifest.json"), "{");
+    let next = host.run(&["scan", "--json"]).await;
+    assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
+    assert!(!spool(&id).exists() && !spool(sent).exists());
+    assert!(spool(broken).exists(), "it is nobody's to remove");
+    for part in [
+        "the store has this run, and only a part of it was left here",
+        "cannot be read and is not sent",
+        broken,
+    ] {
+        assert!(next.stderr.contains(part), "{part}: {}", next.stderr);
+    }
+    let verified = host.run(&["verify", &id]).await;
+    assert_eq!(verified.code, 0, "{}", verified.stdout);
+}
