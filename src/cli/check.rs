@@ -45,7 +45,7 @@ impl Check {
             tried.push(check::storage(what, &shelf));
         }
         let mails = schedules.iter().any(|schedule| !schedule.mails.is_empty());
-        tried.extend(mail(&program, &tools.client, mails).await);
+        tried.extend(mail(global, &program, &tools.client, mails).await);
         tried.extend(check::hooks(&schedules).await);
         tried.extend(of_schedules);
         let missing = tried
@@ -144,7 +144,7 @@ fn read_schedules(folder: &Path, program: &Program) -> (Vec<Schedule>, Vec<Tried
 }
 
 /// The relay, step by step, where one is configured.
-async fn mail(program: &Program, client: &Client, is_wanted: bool) -> Vec<Tried> {
+async fn mail(global: &Global, program: &Program, client: &Client, is_wanted: bool) -> Vec<Tried> {
     let Some(relay) = &program.mail else {
         let standing = Tried {
             part: "mail",
@@ -159,7 +159,7 @@ async fn mail(program: &Program, client: &Client, is_wanted: bool) -> Vec<Tried>
             vec![standing]
         };
     };
-    let settings = match setup::mail_settings(program, relay, &JobClient::default()) {
+    let settings = match setup::mail_settings(global, program, relay, &JobClient::default()) {
         Ok(settings) => settings,
         Err(why) => {
             return vec![Tried::missing(

@@ -237,7 +237,7 @@ async fn tell(global: &Global, known: Option<&Schedule>, why: &str) {
     if let Some(known) = known
         && let Ok(program) = setup::program(global)
     {
-        run::tell(&program, known, why).await;
+        run::tell(global, &program, known, why).await;
     }
 }
 

@@ -134,7 +134,7 @@ impl Demo {
             None,
             None,
         )
-        .map_err(Failure::start)?;
+        .map_err(|why| Failure::start(why.to_string()))?;
         Ok(Tools {
             client: Arc::new(client),
             store: Store::new(self.out.join("evidence")),

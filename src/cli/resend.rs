@@ -29,13 +29,13 @@ impl Resend {
         let (store, state) = (setup::store(&program)?, setup::state(&program)?);
         let sent = job::send_waiting(&store, &state, Some(&run))
             .map_err(|why| Failure::chain(Exit::Undelivered, &why))?;
-        let relay =
-            match &program.mail {
-                Some(relay) if !state.waiting(run.as_str())?.is_empty() => Some(
-                    setup::mail_settings(&program, relay, &JobClient::default())?,
-                ),
-                _ => None,
-            };
+        let relay = match &program.mail {
+            Some(relay) if !state.waiting(run.as_str())?.is_empty() => {
+                let client = JobClient::default();
+                Some(setup::mail_settings(global, &program, relay, &client)?)
+            }
+            _ => None,
+        };
         let receipts = job::resend(&state, relay.as_ref(), &run, Utc::now).await?;
         let lost = receipts.iter().any(|receipt| !receipt.accepted());
         let exit = if lost { Exit::Undelivered } else { Exit::Done };

@@ -78,17 +78,17 @@ pub(super) async fn whole_for(
         Err(failure) => failure,
     };
     if failure.exit == Exit::NotStarted {
-        tell(program, &job.schedule, &failure.message).await;
+        tell(global, program, &job.schedule, &failure.message).await;
     }
     Err(failure)
 }
 
 /// Tells a schedule's people that its run could not start; where there is no way to, the log has it.
-pub(super) async fn tell(program: &Program, schedule: &Schedule, why: &str) {
+pub(super) async fn tell(global: &Global, program: &Program, schedule: &Schedule, why: &str) {
     let relay = (program.mail.as_ref()).filter(|_| !schedule.mails.is_empty());
     let client = JobClient::default();
-    let relay = relay.map(|relay| setup::mail_settings(program, relay, &client));
-    let relay = match relay.transpose() {
+    let settings = relay.map(|relay| setup::mail_settings(global, program, relay, &client));
+    let relay = match settings.transpose() {
         Ok(relay) => relay,
         Err(failure) => {
             tracing::error!("nobody could be told by mail: {}", failure.message);

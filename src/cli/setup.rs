@@ -5,6 +5,7 @@ use super::exit::{Exit, Failure};
 use super::secret::{self, JobClient};
 use crate::cloud::credentials::{self, Credentials, Environment, Found};
 use crate::cloud::{AccountRole, Client, Settings, sign};
+use crate::config::line_of;
 use crate::config::program::{self, Network, PasswordIn, Program, Relay, Signature, Site};
 use crate::config::{Problem, Problems, Schedule, waivers};
 use crate::deliver::{MailSettings, Password, webhook};
@@ -83,15 +84,17 @@ fn held(
         && schedule.scope.accounts.needs_role()
         && program.role.is_none()
     {
-        problems.push(whole(file, NO_ROLE));
+        problems.push(at(file, &schedule.text, "scope.accounts", NO_ROLE));
     }
     if let (Some(schedule), Some(program)) = (&schedule, program)
         && !schedule.mails.is_empty()
         && program.mail.is_none()
     {
-        problems.push(whole(
+        problems.push(at(
             file,
-            "has [[mail]], but sgwarden.toml has no [mail] to send by",
+            &schedule.text,
+            "mail[0]",
+            "sgwarden.toml has no [mail] to send by",
         ));
     }
     let mut schedule = schedule;
@@ -111,20 +114,22 @@ pub(super) fn resolve_hooks(
     schedule: &mut Schedule,
     problems: &mut Vec<Problem>,
 ) {
-    for (at, hook) in schedule.webhooks.iter_mut().enumerate() {
+    let text = &schedule.text;
+    for (number, hook) in schedule.webhooks.iter_mut().enumerate() {
         hook.url_file = program.base.join(&hook.url_file);
         let read = std::fs::read_to_string(&hook.url_file)
             .map_err(|why| why.to_string())
             .and_then(|text| webhook::address(&text));
         if let Err(why) = read {
-            let what = format!("webhook[{at}].url_file {}: {why}", hook.url_file.display());
-            problems.push(whole(file, what));
+            let key = format!("webhook[{number}].url_file");
+            let what = format!("{}: {why}", hook.url_file.display());
+            problems.push(at(file, text, &key, what));
         }
     }
     if let Some(url) = &schedule.heartbeat
         && let Err(why) = webhook::address(url)
     {
-        problems.push(whole(file, format!("heartbeat.url: {why}")));
+        problems.push(at(file, text, "heartbeat.url", why));
     }
 }
 
@@ -134,6 +139,16 @@ pub(super) fn refuse(mut problems: Vec<Problem>) -> Result<(), Failure> {
     }
     problems.sort();
     Err(Failure::usage(Problems(problems).to_string()))
+}
+
+/// What was found wrong with a key of a file that was read before.
+fn at(file: &Path, text: &str, key: &str, what: impl Into<String>) -> Problem {
+    Problem {
+        file: file.display().to_string(),
+        line: line_of(text, key),
+        key: key.to_owned(),
+        what: what.into(),
+    }
 }
 
 fn whole(file: &Path, what: impl Into<String>) -> Problem {
@@ -211,8 +226,7 @@ fn read_program(global: &Global, problems: &mut Vec<Problem>) -> Option<Program>
         // The password is looked at when there is something to send; the rest must be right now.
         let unused = Some(Password::Known(Secret::new("unused")));
         if let Err(why) = MailSettings::new(&relay.url, &relay.from, unused, None) {
-            let file = global.config.clone().unwrap_or_else(|| PathBuf::from(FILE));
-            problems.push(whole(&file, format!("mail: {why}")));
+            problems.push(of_mail(global, why.key, why.what));
         }
     }
     let environment = environment();
@@ -238,6 +252,13 @@ fn read_program(global: &Global, problems: &mut Vec<Problem>) -> Option<Program>
         }
     }
     Some(out)
+}
+
+/// What is wrong with a key of `[mail]`. The file is read again for its line: a mistake is rare.
+fn of_mail(global: &Global, key: &str, what: String) -> Problem {
+    let file = global.config.clone().unwrap_or_else(|| PathBuf::from(FILE));
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    at(&file, &text, &format!("mail.{key}"), what)
 }
 
 fn read_program_file(file: &Path, problems: &mut Vec<Problem>) -> Option<Program> {
@@ -336,7 +357,7 @@ pub(super) async fn tools(
 ) -> Result<Tools, Failure> {
     let jobs = JobClient::default();
     let relay = match &program.mail {
-        Some(relay) if mails => Some(mail_settings(program, relay, &jobs)?),
+        Some(relay) if mails => Some(mail_settings(global, program, relay, &jobs)?),
         _ => None,
     };
     let client = Arc::new(client(program).await?);
@@ -428,16 +449,21 @@ pub(super) const PASSWORD: &str = "SGWARDEN_SMTP_PASSWORD";
 
 /// The relay, its password and its CA. One in KMS is read by whoever sends, with `client`.
 pub(super) fn mail_settings(
+    global: &Global,
     program: &Program,
     relay: &Relay,
     client: &JobClient,
 ) -> Result<MailSettings, Failure> {
+    let mistake = |key: &str, what: String| Failure::usage(of_mail(global, key, what).to_string());
+    let read = |key: &str, file: &Path| {
+        std::fs::read(file).map_err(|why| mistake(key, format!("{}: {why}", file.display())))
+    };
     let environment = environment();
     let password = match (environment.get(PASSWORD), &relay.password) {
         (Some(password), _) => Some(Password::Known(Secret::new(password))),
         (None, Some(PasswordIn::File(file))) => {
-            let text = std::fs::read_to_string(file).map_err(|why| {
-                Failure::usage(format!("mail.password_file {}: {why}", file.display()))
+            let text = String::from_utf8(read("password_file", file)?).map_err(|_| {
+                mistake("password_file", format!("{}: is not text", file.display()))
             })?;
             let text = text.trim_end_matches(['\r', '\n']);
             Some(Password::Known(Secret::new(text)))
@@ -448,14 +474,11 @@ pub(super) fn mail_settings(
         (None, None) => None,
     };
     let ca = match &relay.ca_file {
-        Some(file) => Some(
-            std::fs::read(file)
-                .map_err(|why| Failure::usage(format!("mail.ca_file {}: {why}", file.display())))?,
-        ),
+        Some(file) => Some(read("ca_file", file)?),
         None => None,
     };
     MailSettings::new(&relay.url, &relay.from, password, ca)
-        .map_err(|why| Failure::usage(format!("sgwarden.toml: mail: {why}")))
+        .map_err(|why| mistake(why.key, why.what))
 }
 
 /// A stored run held against its own hashes and, where it is of this store, against what the state

@@ -21,5 +21,5 @@ pub mod schedule;
 pub mod waivers;
 
 pub use program::Program;
-pub use reader::{Problem, Problems};
+pub use reader::{Problem, Problems, line_of};
 pub use schedule::Schedule;

@@ -110,6 +110,34 @@ impl<'t> Source<'t> {
     }
 }
 
+/// The line of a dotted key such as `webhook[1].url_file`, for what is found wrong after the file was read. Where
+/// the key is not there: that of the innermost table around it; 0 where there is none.
+pub fn line_of(text: &str, key: &str) -> usize {
+    let source = Source::new("", text);
+    let (parsed, _) = DeTable::parse_recoverable(text);
+    let mut table = parsed.get_ref();
+    let mut line = 0;
+    for part in key.split('.') {
+        let (name, at) = match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
+            Some((name, at)) => (name, at.parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let Some((written, value)) = table.get_key_value(name) else {
+            break;
+        };
+        let item = at.and_then(|at| value.get_ref().as_array()?.get(at));
+        line = match item {
+            Some(item) => source.line(item.span().start),
+            None => source.line(written.span().start),
+        };
+        match item.unwrap_or(value).get_ref().as_table() {
+            Some(inner) => table = inner,
+            None => break,
+        }
+    }
+    line
+}
+
 /// A table whose keys are taken one by one.
 #[derive(Debug)]
 pub struct Table<'s, 't> {
@@ -388,6 +416,30 @@ impl<'s, 't> Table<'s, 't> {
                 ),
             };
             self.source.problem(key.span(), &self.path(name), what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line_of;
+
+    #[test]
+    fn a_keys_line_is_found_again() {
+        let text = "\n[mail]\nurl = \"u\"\n\n[[webhook]]\nkind = \"slack\"\n[[webhook]]\n  url_file = \"f\"\n[a]\nb.c = { d = 1 }\n";
+        for (key, line) in [
+            ("mail", 2),
+            ("mail.url", 3),
+            ("mail.from", 2),
+            ("webhook[0].kind", 6),
+            ("webhook[0].url_file", 5),
+            ("webhook[1]", 7),
+            ("webhook[1].url_file", 8),
+            ("a.b.c.d", 10),
+            ("nothing", 0),
+            ("nothing[3].at", 0),
+        ] {
+            assert_eq!(line_of(text, key), line, "{key}");
         }
     }
 }

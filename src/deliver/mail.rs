@@ -13,6 +13,8 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +45,16 @@ pub enum Password {
     Known(Secret),
     /// It is kept elsewhere, and read by whoever is about to send.
     Kept(Ask),
+}
+
+/// What is wrong with `[mail]`, and under which key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} {what}")]
+pub struct Mistake {
+    /// `url`, `from` or `ca_file`.
+    pub key: &'static str,
+    /// What is wrong and what would be right.
+    pub what: String,
 }
 
 /// The relay and how to reach it. `Debug` shows no secret.
@@ -89,12 +101,42 @@ impl MailSettings {
         from: &str,
         password: Option<Password>,
         ca: Option<Vec<u8>>,
+    ) -> Result<Self, Mistake> {
+        let sender: Mailbox = from.parse().map_err(|why| {
+            let what = format!("\"{from}\" is no address such as Audit <audit@example.com>: {why}");
+            Mistake { key: "from", what }
+        })?;
+        if let Some(pem) = &ca {
+            // lettre takes a file without any, and trusts nobody by it.
+            let certificates: Result<Vec<CertificateDer<'_>>, _> =
+                CertificateDer::pem_slice_iter(pem).collect();
+            let why = match certificates {
+                Ok(all) if all.is_empty() => Some("there is no PEM of that name in it".to_owned()),
+                Ok(_) => Certificate::from_pem(pem).err().map(|why| why.to_string()),
+                Err(why) => Some(why.to_string()),
+            };
+            if let Some(why) = why {
+                return Err(Mistake {
+                    key: "ca_file",
+                    what: format!("holds no certificate: {why}"),
+                });
+            }
+        }
+        let read = Self::read_url(url, sender, password, ca);
+        read.map_err(|what| Mistake { key: "url", what })
+    }
+
+    fn read_url(
+        url: &str,
+        from: Mailbox,
+        password: Option<Password>,
+        ca: Option<Vec<u8>>,
     ) -> Result<Self, String> {
         let parsed = reqwest::Url::parse(url)
-            .map_err(|_| "url is not such as smtps://user@smtp.example.com:465".to_owned())?;
+            .map_err(|_| "is not such as smtps://user@smtp.example.com:465".to_owned())?;
         if parsed.password().is_some() {
             return Err(
-                "url holds a password; put it into SGWARDEN_SMTP_PASSWORD, the file named by \
+                "holds a password; put it into SGWARDEN_SMTP_PASSWORD, the file named by \
                  password_file, or the KMS secret named by password_secret"
                     .to_owned(),
             );
@@ -105,27 +147,25 @@ impl MailSettings {
                 ("tls", "none") => plain = true,
                 ("tls", "required") => {}
                 (key, value) => {
-                    return Err(format!(
-                        "url has {key}={value}; only tls=none or tls=required"
-                    ));
+                    return Err(format!("has {key}={value}; only tls=none or tls=required"));
                 }
             }
         }
         let security = match (parsed.scheme(), plain) {
             ("smtps", false) => Security::Implicit,
-            ("smtps", true) => return Err("smtps:// is TLS: tls=none contradicts it".to_owned()),
+            ("smtps", true) => return Err("has tls=none, which contradicts smtps://".to_owned()),
             ("smtp", true) => Security::None,
             ("smtp", false) => Security::StartTls,
-            (other, _) => return Err(format!("url begins with {other}://; smtps:// or smtp://")),
+            (other, _) => return Err(format!("begins with {other}://; smtps:// or smtp://")),
         };
         if !matches!(parsed.path(), "" | "/") {
-            return Err("url has a path; it ends after the host and port".to_owned());
+            return Err("has a path; it ends after the host and port".to_owned());
         }
         let host = parsed
             .host_str()
             .map(|host| host.trim_matches(['[', ']']).to_owned())
             .filter(|host| !host.is_empty())
-            .ok_or("url names no host")?;
+            .ok_or("names no host")?;
         let user = (!parsed.username().is_empty()).then(|| percent_decoded(parsed.username()));
         let loopback = host == "localhost"
             || host
@@ -133,13 +173,13 @@ impl MailSettings {
                 .is_ok_and(|ip| ip.is_loopback());
         if security == Security::None && user.is_some() && !loopback {
             return Err(
-                "tls=none would send the password in the clear; use smtps:// or STARTTLS"
+                "has tls=none, which would send the password in the clear; use smtps:// or STARTTLS"
                     .to_owned(),
             );
         }
         if user.is_some() && password.is_none() {
             return Err(
-                "url names a user and there is no password: set SGWARDEN_SMTP_PASSWORD, \
+                "names a user and there is no password: set SGWARDEN_SMTP_PASSWORD, \
                  password_file or password_secret"
                     .to_owned(),
             );
@@ -149,13 +189,6 @@ impl MailSettings {
             Security::StartTls => 587,
             Security::None => 25,
         });
-        let from: Mailbox = from.parse().map_err(|why| {
-            format!("from \"{from}\" is no address such as Audit <audit@example.com>: {why}")
-        })?;
-        if let Some(pem) = &ca {
-            Certificate::from_pem(pem)
-                .map_err(|why| format!("ca_file holds no certificate: {why}"))?;
-        }
         Ok(Self {
             host,
             port,

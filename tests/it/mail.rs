@@ -193,6 +193,8 @@ fn what_the_relay_url_may_say() {
         ("smtps://smtp.example.com/path", None, "path"),
     ] {
         let why = read(url, password).expect_err(url);
+        assert_eq!(why.key, "url");
+        let why = why.to_string();
         assert!(why.contains(part), "{url}: {why}");
         assert!(!why.contains("secret@"), "{why}");
     }

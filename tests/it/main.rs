@@ -20,6 +20,7 @@ mod fc;
 mod idle;
 mod kit;
 mod mail;
+mod mistakes;
 mod narrow;
 mod next_fire;
 mod oracle;
