@@ -683,7 +683,7 @@ async fn finish(
         Ok(more) => receipts.extend(more),
         Err(why) => receipts.push(delivery::not_sent(&why, (tools.now)())),
     }
-    delivery::log_lost(&receipts);
+    delivery::log_lost(&record.header.run, &receipts);
     let (copies, copy_error) = copy(job.copies.as_deref(), &artifacts);
     Ok(RunOutcome {
         sealed,

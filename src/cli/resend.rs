@@ -39,7 +39,7 @@ impl Resend {
         let receipts = job::resend(&state, relay.as_ref(), &run, Utc::now).await?;
         let lost = receipts.iter().any(|receipt| !receipt.accepted());
         let exit = if lost { Exit::Undelivered } else { Exit::Done };
-        show::resent(global, &sent, &receipts, exit);
+        show::resent(global, &run, &sent, &receipts, exit);
         Ok(exit)
     }
 }

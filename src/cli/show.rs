@@ -181,7 +181,7 @@ pub(super) fn outcome(global: &Global, outcome: &RunOutcome, exit: Exit) {
     for path in &outcome.copies {
         say!("{} {}", paint.dim("report  "), path.display());
     }
-    receipts_text(&paint, &outcome.receipts);
+    receipts_text(&paint, &outcome.receipts, &outcome.sealed.run);
     if let Some(why) = &outcome.copy_error {
         say!("{} {}", paint.with("1;31", "error   "), visible(why));
     }
@@ -324,7 +324,7 @@ fn changes(paint: &Paint, record: &RunRecord) {
     }
 }
 
-fn receipts_text(paint: &Paint, receipts: &[Receipt]) {
+fn receipts_text(paint: &Paint, receipts: &[Receipt], run: &RunId) {
     for receipt in receipts {
         match (&receipt.reply, &receipt.error) {
             (Some(reply), _) => say!(
@@ -334,19 +334,25 @@ fn receipts_text(paint: &Paint, receipts: &[Receipt]) {
                 receipt.relay,
                 visible(reply)
             ),
-            (None, error) => say!(
+            (None, _) => say!(
                 "{} {} for {}: {}",
                 paint.dim("mail    "),
                 paint.with("1;31", "NOT accepted"),
                 receipt.recipient,
-                visible(error.as_deref().unwrap_or("no answer"))
+                visible(&receipt.undelivered(run.as_str()))
             ),
         }
     }
 }
 
 /// What `resend` did.
-pub(super) fn resent(global: &Global, sent: &[RunId], receipts: &[Receipt], exit: Exit) {
+pub(super) fn resent(
+    global: &Global,
+    run: &RunId,
+    sent: &[RunId],
+    receipts: &[Receipt],
+    exit: Exit,
+) {
     if global.json {
         print_json(&json!({ "exit": exit.code(), "sent": sent, "receipts": receipts }));
         return;
@@ -357,7 +363,7 @@ pub(super) fn resent(global: &Global, sent: &[RunId], receipts: &[Receipt], exit
     if receipts.is_empty() && sent.is_empty() {
         say!("nothing waits to be delivered");
     }
-    receipts_text(&Paint::of(global), receipts);
+    receipts_text(&Paint::of(global), receipts, run);
 }
 
 /// What `verify` found.

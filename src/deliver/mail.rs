@@ -17,8 +17,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long the relay's name is looked up.
+const LOOKING: Duration = Duration::from_secs(20);
 
 /// Bytes of attachments in one mail: Direct Mail takes 15 MB after base64, corporate gateways 10.
 /// Source: Direct Mail help, "Limits".
@@ -242,7 +246,24 @@ impl MailSettings {
 
     /// Host and port.
     pub fn relay(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The addresses of the relay's name.
+    ///
+    /// # Errors
+    /// It has none, or the resolver does not answer.
+    pub(super) async fn resolve(&self, limit: Duration) -> Result<Vec<SocketAddr>, Unresolved> {
+        let looked = tokio::net::lookup_host((self.host.as_str(), self.port));
+        match tokio::time::timeout(limit, looked).await {
+            Ok(Ok(addresses)) => Ok(addresses.collect()),
+            Ok(Err(why)) => Err(Unresolved::of(&why.to_string())),
+            Err(_) => Err(Unresolved::of("no answer")),
+        }
     }
 
     /// The user to log in as.
@@ -444,6 +465,33 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
+/// The relay's name could not be looked up.
+#[derive(Debug)]
+pub(super) struct Unresolved {
+    /// What the resolver says.
+    pub(super) why: String,
+    /// Whether it says that there is no such name: then waiting mends little.
+    pub(super) no_such_name: bool,
+}
+
+impl Unresolved {
+    /// The resolver's words are all there is; those of glibc, musl and macOS for a name that nobody has.
+    fn of(why: &str) -> Self {
+        const NO_SUCH_NAME: [&str; 3] = [
+            "Name or service not known",
+            "Name does not resolve",
+            "nodename nor servname provided",
+        ];
+        Self {
+            why: why.to_owned(),
+            no_such_name: NO_SUCH_NAME.iter().any(|words| why.contains(words)),
+        }
+    }
+}
+
+/// Waits of a letter to a name that nobody has: it may have been made just now, and not two minutes ago.
+const WAITS_FOR_A_NAME: usize = 1;
+
 /// What a refusal means for the next try.
 enum Next {
     Again,
@@ -460,15 +508,27 @@ pub async fn send(
     let mut receipts: Vec<Receipt> = Vec::new();
     let mut pending: Vec<(String, u32)> = message.left.iter().map(|to| (to.clone(), 0)).collect();
     let mut waits = settings.waits.iter();
+    let mut waited = 0_usize;
     loop {
         let mut again = Vec::new();
         let mut wrong_password = None;
+        let unresolved = settings.resolve(LOOKING).await.err();
+        let no_such_name = unresolved.as_ref().is_some_and(|why| why.no_such_name);
         for (to, tries) in pending {
             let tries = tries.saturating_add(1);
-            let (reply, error, next) = match &wrong_password {
+            let (reply, error, next) = match (&unresolved, &wrong_password) {
+                (Some(unresolved), _) => {
+                    let why = format!(
+                        "the name of the relay {} cannot be resolved: {}; correct the host in [mail] url, or \
+                         this machine's resolver",
+                        settings.relay(),
+                        unresolved.why
+                    );
+                    (None, Some(why), Next::Again)
+                }
                 // Repeats lock accounts.
-                Some(why) => (None, Some(String::clone(why)), Next::Never),
-                None => match one(settings, message, &to).await {
+                (None, Some(why)) => (None, Some(String::clone(why)), Next::Never),
+                (None, None) => match one(settings, message, &to).await {
                     Ok(reply) => (Some(reply), None, Next::Never),
                     Err((why, next, login)) => {
                         if login {
@@ -492,10 +552,14 @@ pub async fn send(
                 again.push((to, tries));
             }
         }
-        let Some(wait) = waits.next().filter(|_| !again.is_empty()) else {
+        if again.is_empty() || (no_such_name && waited >= WAITS_FOR_A_NAME) {
+            break;
+        }
+        let Some(wait) = waits.next() else {
             break;
         };
         tokio::time::sleep(*wait).await;
+        waited = waited.saturating_add(1);
         pending = again;
     }
     message
@@ -636,4 +700,27 @@ pub fn fitting<'a>(mut files: Vec<Attached<'a>>) -> (Vec<Attached<'a>>, Vec<Stri
         left_off.push(files.remove(at).name);
     }
     (files, left_off)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_nobody_has_is_told_from_a_resolver_that_is_away() {
+        let said = |words: &str| {
+            let why = format!("failed to lookup address information: {words}");
+            Unresolved::of(&why).no_such_name
+        };
+        for words in [
+            "Name or service not known",
+            "Name does not resolve",
+            "nodename nor servname provided, or not known",
+        ] {
+            assert!(said(words), "{words}");
+        }
+        for words in ["Temporary failure in name resolution", "Try again"] {
+            assert!(!said(words), "{words}");
+        }
+    }
 }

@@ -42,4 +42,14 @@ impl Receipt {
     pub fn accepted(&self) -> bool {
         self.reply.is_some()
     }
+
+    /// Why it was not accepted, and what to do about it. A letter that was never kept has no Message-ID, and
+    /// cannot be sent again.
+    pub fn undelivered(&self, run: &str) -> String {
+        let why = self.error.as_deref().unwrap_or("no answer");
+        if self.message_id.is_empty() {
+            return why.to_owned();
+        }
+        format!("{why}; it waits: sgwarden resend {run}")
+    }
 }

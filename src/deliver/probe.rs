@@ -32,17 +32,12 @@ pub async fn probe(settings: &MailSettings) -> Vec<Step> {
         todo: Some(todo.to_owned()),
     };
     let mut out = Vec::new();
-    let looked = tokio::time::timeout(LIMIT, tokio::net::lookup_host(&relay)).await;
-    let addresses: Vec<_> = match looked {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(why)) => {
+    let addresses = match settings.resolve(LIMIT).await {
+        Ok(addresses) => addresses,
+        Err(unresolved) => {
             let todo = "correct the host in [mail] url, or this machine's resolver";
-            out.push(fails("resolve", format!("{relay}: {why}"), todo));
-            return out;
-        }
-        Err(_) => {
-            let todo = "correct this machine's resolver";
-            out.push(fails("resolve", format!("{relay}: no answer"), todo));
+            let found = format!("{relay}: {}", unresolved.why);
+            out.push(fails("resolve", found, todo));
             return out;
         }
     };

@@ -295,13 +295,10 @@ pub async fn heartbeat(schedule: &crate::config::Schedule, exit: u8) {
 
 /// Logs what was not accepted: an answer as JSON has no room for why, and on Function Compute there is no
 /// other.
-pub(super) fn log_lost(receipts: &[Receipt]) {
-    for receipt in receipts.iter().filter(|receipt| !receipt.accepted()) {
-        tracing::error!(
-            recipient = %receipt.recipient,
-            why = receipt.error.as_deref().unwrap_or("no answer"),
-            "not delivered"
-        );
+pub(super) fn log_lost(run: &RunId, receipts: &[Receipt]) {
+    for lost in receipts.iter().filter(|receipt| !receipt.accepted()) {
+        let why = lost.undelivered(run.as_str());
+        tracing::error!(recipient = %lost.recipient, "not delivered: {why}");
     }
 }
 

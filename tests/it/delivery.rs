@@ -210,8 +210,22 @@ async fn a_routed_letter_waits_and_is_resent_as_it_was() {
     });
     let ran = host.run(&["run", "--schedule", "s/a.toml", "--json"]).await;
     assert_eq!(ran.code, 5, "{}", ran.stderr);
-    relay.set_options(ReceiverOptions::default());
     let run = ran.json()["run"].as_str().expect("an id").to_owned();
+    // Log and terminal end with what to do.
+    let todo = format!("it waits: sgwarden resend {run}");
+    assert!(ran.stderr.contains(&todo), "{}", ran.stderr);
+    let again = host.run(&["resend", &run]).await;
+    assert_eq!(again.code, 5, "{}", again.stderr);
+    let lost = again
+        .stdout
+        .lines()
+        .find(|line| line.contains("NOT accepted"));
+    assert!(
+        lost.is_some_and(|line| line.ends_with(&todo)),
+        "{}",
+        again.stdout
+    );
+    relay.set_options(ReceiverOptions::default());
     let ran = host.run(&["resend", &run]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(relay.messages().len(), 2);

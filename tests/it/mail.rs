@@ -217,3 +217,27 @@ fn files_over_the_budget_are_left_off_the_largest_first_and_named() {
     assert_eq!(kept.len(), 1);
     assert_eq!(left_off, ["large.xlsx"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_cannot_be_resolved_is_called_that() {
+    let mut settings = settings("smtps://relay.invalid", None, None);
+    settings.waits = vec![Duration::ZERO; 3];
+    let mut message = letter(&settings, &["a@example.com", "b@example.com"]);
+    let receipts = send(&settings, &mut message, chrono::Utc::now).await;
+    assert_eq!((receipts.len(), message.left.len()), (2, 2));
+    for receipt in receipts {
+        let why = receipt.error.clone().expect("not accepted");
+        assert!(
+            why.starts_with("the name of the relay relay.invalid:465 cannot be resolved: "),
+            "{why}"
+        );
+        // A name that nobody has is tried once more, a resolver that is away as often as any relay.
+        let no_such_name = why.contains("not known") || why.contains("does not resolve");
+        assert_eq!(receipt.tries, if no_such_name { 2 } else { 4 }, "{why}");
+        let told = receipt.undelivered("20261124T000000Z-weekly-abcdef");
+        assert!(
+            told.ends_with("sgwarden resend 20261124T000000Z-weekly-abcdef"),
+            "{told}"
+        );
+    }
+}
