@@ -4,6 +4,7 @@ use crate::kit::host::{ACCOUNT, Host, REGION, Ran, ssh_open, world};
 use crate::permissions::grant_all;
 use crate::responder::{Reply, Responder};
 use serde_json::{Value, json};
+use sgwarden::cloud::wire::secret_value;
 use sgwarden::cloud::{Kind, SecretError};
 use sgwarden::config::Program;
 use sgwarden::job::relay_password;
@@ -36,6 +37,18 @@ async fn asked(status: u16, body: String) -> (Result<String, SecretError>, usize
     let read = responder.client().secret(&named("sgwarden-smtp")).await;
     let read = read.map(|secret| secret.expose().to_owned());
     (read, responder.count("GetSecretValue"))
+}
+
+#[test]
+fn the_sample_is_read() {
+    let body = include_bytes!("../fixtures/responses/Kms.GetSecretValue.json");
+    let value = secret_value(body).expect("a value");
+    assert_eq!(
+        (&*value.name, &*value.kind, &*value.form),
+        ("sgwarden-smtp", "Generic", "text")
+    );
+    assert_eq!(value.data.expose(), "sample-password-that-opens-nothing");
+    assert!(!format!("{value:?}").contains("sample-password"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +157,14 @@ async fn a_refusal_is_told_by_its_kind() {
 
 const SCHEDULE: &str = "[[mail]]\nto = [\"a@example.com\"]\n\
                         [[mail]]\nto = [\"b@example.com\", \"c@example.com\"]\n";
-const RUN: [&str; 5] = ["run", "--schedule", "schedules/s.toml", "--json", "-vv"];
+
+/// Runs a schedule of that name, and says all there is to say. Runs of one schedule are a second apart.
+async fn mailed(host: &Host, name: &str, schedule: &str) -> Ran {
+    let file = format!("schedules/{name}.toml");
+    host.write(&file, schedule);
+    host.run(&["run", "--schedule", &file, "--json", "-vv"])
+        .await
+}
 
 /// A relay that takes one user with one password, and a host whose configuration says where that lies.
 async fn host_with(secrets: &[KmsSecret]) -> (Host, Receiver) {
@@ -215,7 +235,7 @@ fn allow(host: &Host, actions: &[&str]) {
 async fn a_run_mails_with_the_password_and_leaves_no_trace_of_it() {
     let (mut host, relay) = host_with(&[kept()]).await;
     grant_all(&host, &[Task::Scan, Task::MailSecret], None);
-    let ran = host.run(&RUN).await;
+    let ran = mailed(&host, "s", SCHEDULE).await;
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     let mails = relay.messages();
     assert_eq!(mails.len(), 3);
@@ -238,7 +258,7 @@ async fn a_run_mails_with_the_password_and_leaves_no_trace_of_it() {
         let secret = region.secrets.get_mut("sgwarden-smtp").expect("there");
         "another".clone_into(&mut secret.secret_data);
     });
-    let ran = host.run(&RUN).await;
+    let ran = mailed(&host, "rejected", SCHEDULE).await;
     assert_eq!(ran.code, 5, "{}{}", ran.stdout, ran.stderr);
     assert!(
         ran.stderr.contains("(535): 5.7.8 authentication failed"),
@@ -258,16 +278,12 @@ async fn a_run_mails_with_the_password_and_leaves_no_trace_of_it() {
     let before = asked_for(&host);
     let ran = host.run(&["scan", "--json"]).await;
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    host.write(
-        "schedules/s.toml",
-        "[[mail]]\nto = [\"a@example.com\"]\nwhen = \"failures\"\n",
-    );
-    let ran = host.run(&RUN).await;
+    let when = "[[mail]]\nto = [\"a@example.com\"]\nwhen = \"failures\"\n";
+    let ran = mailed(&host, "failures", when).await;
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    host.write("schedules/s.toml", SCHEDULE);
     let variable = ("SGWARDEN_SMTP_PASSWORD".to_owned(), "another".to_owned());
     host.environment.push(variable);
-    let ran = host.run(&RUN).await;
+    let ran = mailed(&host, "variable", SCHEDULE).await;
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert_eq!((asked_for(&host), relay.messages().len()), (before, 9));
 }
@@ -326,12 +342,7 @@ async fn letters_wait_until_the_password_can_be_read() {
         }
         allow(&host, &["ecs:*", "config:*", allowed]);
         let before = asked_for(&host);
-        // Runs of one schedule are a second apart.
-        let schedule = format!("schedules/s{}.toml", waiting.len());
-        host.write(&schedule, SCHEDULE);
-        let ran = host
-            .run(&["run", "--schedule", &schedule, "--json", "-vv"])
-            .await;
+        let ran = mailed(&host, &format!("s{}", waiting.len()), SCHEDULE).await;
         assert_eq!(ran.code, 5, "{parts:?}: {}{}", ran.stdout, ran.stderr);
         assert_eq!(asked_for(&host), before + 1, "{parts:?}");
         let run = ran.json()["run"].as_str().expect("an id").to_owned();
@@ -377,12 +388,12 @@ async fn a_run_that_could_not_start_is_told_with_the_password_or_the_log_says_wh
     // Somebody else runs: the cloud is there, and the run cannot begin.
     let denied = Fault::parse("GetCallerIdentity=Forbidden.RAM").expect("a fault");
     host.cloud.add_fault(denied);
-    let ran = host.run(&RUN).await;
+    let ran = mailed(&host, "s", SCHEDULE).await;
     assert_eq!(ran.code, 6, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(relay.messages().len(), 3);
     assert!(!left(&host, &ran).contains("horse"));
     allow(&host, &["ecs:*"]);
-    let ran = host.run(&RUN).await;
+    let ran = mailed(&host, "s", SCHEDULE).await;
     assert_eq!(ran.code, 6, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(relay.messages().len(), 3);
     for part in ["grant kms:GetSecretValue ", "was not told", "a@example.com"] {
