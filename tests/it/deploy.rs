@@ -1,11 +1,12 @@
 //! What `deploy/` ships for hosts: units, cron, container, Kubernetes, the function's package. Held to
 //! what they promise, and run where that can be.
 
-use crate::kit::host::{Host, world};
+use crate::kit::host::{Host, REGION, ssh_open, world};
 use saphyr::{LoadableYamlNode, Yaml};
 use sgwarden::config::{Program, Schedule};
 use sgwarden::host::next_fire::Cron;
 use sgwarden::sim::Fault;
+use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -166,6 +167,152 @@ async fn cron_mails_nothing_of_success_and_everything_of_failure() {
     Cron::parse(&words[..5].join(" ")).expect("a time");
     assert_eq!(words[5], "sgwarden");
     assert!(!line.contains('%'), "cron ends a command there");
+}
+
+/// `docs/bastion.md`, between fences of that kind.
+fn blocks(kind: &str) -> Vec<String> {
+    let page = include_str!("../../docs/bastion.md");
+    let opening = format!("```{kind}\n");
+    page.split(&opening)
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once("```")?.0.to_owned()))
+        .collect()
+}
+
+/// What the page has `sgw` do, in its order, each once.
+fn sgw() -> Vec<Vec<String>> {
+    let page = include_str!("../../docs/bastion.md");
+    let mut out: Vec<Vec<String>> = Vec::new();
+    for line in page.lines() {
+        let line = line.split("  #").next().unwrap_or_default();
+        for rest in line.split("sgw ").skip(1) {
+            let words = rest.split('`').next().unwrap_or_default();
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            if !out.contains(&words) {
+                out.push(words);
+            }
+        }
+    }
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bastion_page_is_right_about_the_layout_it_sets_up() {
+    let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
+    let options = ReceiverOptions::default();
+    let relay = Receiver::start(Mode::Plain, options)
+        .await
+        .expect("a relay");
+    let (etc, var) = (host.path("etc"), host.path("var").display().to_string());
+    let etc = etc.display().to_string();
+    let toml = blocks("toml");
+    let [program, schedule] = toml.as_slice() else {
+        panic!("{toml:?}");
+    };
+    let plain = format!("smtp://{}?tls=none", relay.addr());
+    let program = program
+        .replace("/var/lib/sgwarden", &var)
+        .replace("smtps://audit@smtp.example.com:465", &plain);
+    host.write("etc/sgwarden.toml", &program);
+    host.write("etc/schedules/weekly.toml", schedule);
+    let mut run = String::new();
+    let mut done = Vec::new();
+    for words in sgw() {
+        let command = words[0].clone();
+        if command == "rollback" && done.contains(&command) {
+            continue;
+        }
+        if command == "rollback" {
+            // As step 7 has it, but at once.
+            let revoking = schedule.replace("\"off\"", "\"revoke\"\nmax_share = \"100%\"");
+            host.write("etc/schedules/weekly.toml", &revoking);
+        }
+        if command == "run" || command == "rollback" {
+            let schedule = format!("{etc}/schedules/weekly.toml");
+            let config = format!("{etc}/sgwarden.toml");
+            let args = [
+                "--config",
+                &config,
+                "run",
+                "--schedule",
+                &schedule,
+                "--json",
+            ];
+            let ran = host.run(&args).await;
+            assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+            run = ran.json()["run"].as_str().expect("an id").to_owned();
+        }
+        let mut args = vec!["--config".to_owned(), format!("{etc}/sgwarden.toml")];
+        args.extend(words.iter().map(|word| {
+            word.replace("/etc/sgwarden", &etc)
+                .replace("RUN", &run)
+                .replace("GROUP", "sg-a")
+                .replace("REGION", REGION)
+        }));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ran = host.run(&args).await;
+        assert_eq!(ran.code, 0, "{args:?}: {}{}", ran.stdout, ran.stderr);
+        done.push(command);
+    }
+    for command in [
+        "schedules",
+        "check",
+        "run",
+        "explain",
+        "resend",
+        "runs",
+        "verify",
+        "rollback",
+    ] {
+        assert!(
+            done.iter().any(|known| known == command),
+            "{command}: {done:?}"
+        );
+    }
+    assert_eq!(host.rules("sg-a").len(), 1, "put back");
+    assert!(!relay.messages().is_empty());
+    let left: Vec<String> = std::fs::read_dir(host.dir.path())
+        .expect("the host's folder")
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !["etc", "var"].contains(&name.as_str()))
+        .collect();
+    assert!(left.is_empty(), "written beside its folders: {left:?}");
+}
+
+#[test]
+fn the_bastion_pages_shell_is_shell_and_names_files_that_are_there() {
+    let shell = blocks("sh").join("\n");
+    let read = Command::new("sh").args(["-n", "-c", &shell]).output();
+    let read = read.expect("a shell");
+    assert!(read.status.success(), "{read:?}");
+    for word in shell
+        .split_whitespace()
+        .filter(|word| word.starts_with("deploy/"))
+    {
+        let named = Path::new(env!("CARGO_MANIFEST_DIR")).join(word);
+        assert!(named.is_file(), "{word}");
+    }
+    // The operator's word is the units' own surroundings.
+    for name in ["systemd/sgwarden.service", "systemd/sgwarden@.service"] {
+        let unit = unit(name);
+        for key in [
+            "User",
+            "StateDirectory",
+            "StateDirectoryMode",
+            "WorkingDirectory",
+            "UMask",
+        ] {
+            let setting = format!("-p {key}={}", unit[key][0]);
+            assert!(shell.contains(&setting), "{setting}");
+        }
+        assert!(shell.contains(&unit["EnvironmentFile"][0]), "{name}");
+        let config = "/usr/local/bin/sgwarden --config /etc/sgwarden/sgwarden.toml";
+        assert!(
+            unit["ExecStart"][0].starts_with(config) && shell.contains(config),
+            "{name}"
+        );
+    }
 }
 
 fn documents(name: &str) -> Vec<Yaml<'static>> {
