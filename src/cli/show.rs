@@ -9,10 +9,8 @@ use crate::exposure::Policy;
 use crate::exposure::explain::{Explanation, Question};
 use crate::exposure::set::address_text;
 use crate::job::{Progress, RunOutcome, held_rules};
-use crate::model::{
-    Finding, GroupReading, Outcome, RegionStatus, RunId, RunRecord, Severity, Verdict,
-};
-use crate::report::view::{View, visible};
+use crate::model::{GroupReading, Outcome, RunId, Severity};
+use crate::report::view::visible;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -44,12 +42,12 @@ macro_rules! mutter {
 
 mod found;
 mod interface;
+mod run;
 
 pub(super) use found::{Found, found};
 pub(super) use interface::{Asked, explained_interface};
-
-/// Findings on a terminal: one screen; the reports have all.
-const MOST: usize = 30;
+use run::{changes, record};
+pub(super) use run::{demo_run, planned};
 
 /// Starts the log on stderr; `talks`: with what goes well, too.
 pub(super) fn start_log(global: &Global, talks: bool) {
@@ -236,92 +234,6 @@ pub(super) fn outcome_json(outcome: &RunOutcome, exit: Exit) -> Value {
         "held": held_rules(&outcome.record.held),
         "artifacts": artifacts,
     })
-}
-
-fn record(paint: &Paint, record: &RunRecord) {
-    let view = View::new(record);
-    headline(paint, &view);
-    let all = view.findings();
-    for (title, wanted) in [
-        ("Exposed, and why", Verdict::Exposed),
-        ("Could not be judged, and why", Verdict::Undetermined),
-        (
-            "Managed by a cloud service, never changed",
-            Verdict::Managed,
-        ),
-        ("Waived", Verdict::Waived),
-    ] {
-        let some: Vec<&&Finding> = all.iter().filter(|f| f.verdict == wanted).collect();
-        if some.is_empty() {
-            continue;
-        }
-        say!("\n{}", paint.bold(title));
-        for finding in some.iter().take(MOST) {
-            say!(
-                "  {} {} {} {}",
-                paint.severity(finding.severity),
-                finding.region,
-                paint.bold(&visible(&finding.group_name)),
-                paint.dim(&format!("{} {}", finding.group_id, finding.state.as_str()))
-            );
-            say!("      {}", view.sentence(finding));
-        }
-        if some.len() > MOST {
-            say!(
-                "  {}",
-                paint.dim(&format!(
-                    "and {} more: the reports have all",
-                    some.len() - MOST
-                ))
-            );
-        }
-    }
-    if !record.resolved.is_empty() {
-        say!("\n{}", paint.bold("No longer exposed since the last run"));
-        for finding in record.resolved.iter().take(MOST) {
-            say!(
-                "  {} {} {}",
-                finding.region,
-                visible(&finding.group_name),
-                paint.dim(finding.group_id.as_str())
-            );
-        }
-    }
-}
-
-fn changes(paint: &Paint, record: &RunRecord) {
-    let view = View::new(record);
-    if !record.changes.is_empty() {
-        say!("\n{}", paint.bold("Changed"));
-        for change in &record.changes {
-            let code = match change.outcome {
-                Outcome::Verified | Outcome::AlreadyGone => "32",
-                Outcome::Drifted => "35",
-                Outcome::Refused | Outcome::Failed | Outcome::Unknown => "1;31",
-            };
-            say!(
-                "  {} {} {} {}",
-                paint.with(code, change.outcome.as_str()),
-                change.region,
-                paint.bold(&visible(&change.group_name)),
-                paint.dim(change.group_id.as_str())
-            );
-            say!("      {}", view.change(change));
-        }
-    }
-    if !record.held.is_empty() {
-        say!("\n{}", paint.bold("Held back"));
-        for held in record.held.iter().take(MOST) {
-            let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
-            say!(
-                "  {} {} {}",
-                paint.with("33", &reasons.join("+")),
-                held.region,
-                paint.dim(&format!("{} {}", held.group_id, held.rules.join(" ")))
-            );
-            say!("      {}", visible(&held.detail));
-        }
-    }
 }
 
 fn receipts_text(paint: &Paint, receipts: &[Receipt], run: &RunId) {
@@ -680,187 +592,4 @@ fn steps(explanation: &Explanation) -> Vec<Value> {
             })
         })
         .collect()
-}
-
-/// A plan, for the person who approves it.
-pub(super) fn planned(global: &Global, outcome: &RunOutcome, file: &std::path::Path, exit: Exit) {
-    if global.json {
-        let mut value = outcome_json(outcome, exit);
-        if let Some(object) = value.as_object_mut() {
-            object.insert("plan".to_owned(), json!(file.display().to_string()));
-            object.insert("would_change".to_owned(), json!(outcome.plan.groups));
-        }
-        print_json(&value);
-        return;
-    }
-    let paint = Paint::of(global);
-    record(&paint, &outcome.record);
-    let view = View::new(&outcome.record);
-    let narrows = crate::report::narrowed::narrows(&outcome.record.planned);
-    say!(
-        "\n{}",
-        paint.bold(if narrows {
-            "Would be revoked or narrowed"
-        } else {
-            "Would be revoked"
-        })
-    );
-    for group in &outcome.plan.groups {
-        say!(
-            "  {} {} {}",
-            group.region,
-            paint.bold(&visible(&group.group_name)),
-            paint.dim(group.group_id.as_str())
-        );
-        for change in group.taken_rules() {
-            let fields: Vec<String> = change
-                .rule
-                .iter()
-                .map(|(name, value)| format!("{name}={}", visible(value)))
-                .collect();
-            say!("    {} {}", paint.bold(&change.rule_id), fields.join(" "));
-            let instead = view.after(change.narrowing.as_ref());
-            if !instead.is_empty() {
-                say!("      {instead}");
-            }
-            for traffic in &change.ends {
-                let kind = if traffic.internet {
-                    "internet"
-                } else {
-                    "private and reserved"
-                };
-                let first: Vec<&str> = traffic.sources.iter().take(4).map(String::as_str).collect();
-                say!(
-                    "      ends {} {} from {} {kind} addresses: {}{}",
-                    traffic.protocol.as_str(),
-                    traffic.ports,
-                    traffic.addresses,
-                    first.join(" "),
-                    if traffic.sources.len() > 4 {
-                        " ..."
-                    } else {
-                        ""
-                    }
-                );
-            }
-        }
-        let predicted: Vec<String> = group
-            .predicted
-            .iter()
-            .map(|(check, verdict)| format!("{check}: {verdict}"))
-            .collect();
-        say!("      then {}", predicted.join(", "));
-    }
-    if outcome.plan.groups.is_empty() {
-        say!("  nothing");
-    }
-    changes(&paint, &outcome.record);
-    say!("\n{} {}", paint.dim("plan    "), file.display());
-    say!(
-        "{} sgwarden apply {} --approved-by NAME --ticket ID",
-        paint.dim("carry out"),
-        file.display()
-    );
-}
-
-/// One run of the demo on part of a screen: a line a group. The reports have all.
-pub(super) fn demo_run(global: &Global, outcome: &RunOutcome, exit: Exit) {
-    if global.json {
-        return;
-    }
-    let paint = Paint::of(global);
-    let record = &outcome.record;
-    let view = View::new(record);
-    headline(&paint, &view);
-    let all = view.findings();
-    for (title, wanted) in [
-        ("Exposed, and by which rule", Verdict::Exposed),
-        ("Could not be judged, and why", Verdict::Undetermined),
-        (
-            "Managed by a cloud service, never changed",
-            Verdict::Managed,
-        ),
-    ] {
-        let some: Vec<&&Finding> = all.iter().filter(|f| f.verdict == wanted).collect();
-        if some.is_empty() {
-            continue;
-        }
-        say!("{}", paint.bold(title));
-        for finding in some {
-            say!(
-                "  {:<27} {}",
-                visible(&finding.group_name),
-                view.brief(finding)
-            );
-        }
-    }
-    let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
-    for change in &record.changes {
-        let slot = outcomes.entry(change.outcome.as_str()).or_default();
-        *slot = slot.saturating_add(1);
-    }
-    for (outcome, n) in outcomes {
-        say!(
-            "{} {n} rules revoked, {outcome} by two readings",
-            paint.bold("Changed")
-        );
-    }
-    let mut held: BTreeMap<String, u64> = BTreeMap::new();
-    for entry in &record.held {
-        let reasons: Vec<&str> = entry.reasons.iter().map(|reason| reason.as_str()).collect();
-        let slot = held.entry(reasons.join("+")).or_default();
-        *slot = slot.saturating_add(1);
-    }
-    if !held.is_empty() {
-        let parts: Vec<String> = held
-            .iter()
-            .map(|(reason, n)| format!("{n} {reason}"))
-            .collect();
-        say!(
-            "{} {}: the reports say of each why",
-            paint.bold("Held back"),
-            parts.join(", ")
-        );
-    }
-    if exit != Exit::Done {
-        let code = exit.code();
-        say!(
-            "{}",
-            paint.dim(&format!("a run of your own would exit {code} here"))
-        );
-    }
-}
-
-fn headline(paint: &Paint, view: &View<'_>) {
-    let header = &view.record.header;
-    let code = if !header.complete {
-        "1;41;97"
-    } else if header.totals.exposed > 0 {
-        "1;31"
-    } else if !view.judges() {
-        "1"
-    } else {
-        "1;32"
-    };
-    let read = view.record.coverage.regions.iter();
-    let regions = read
-        .filter(|region| region.status == RegionStatus::Ok)
-        .count();
-    say!(
-        "{} {}",
-        paint.with(code, &view.word()),
-        paint.bold(&view.counts())
-    );
-    say!(
-        "{} groups with {} rules in {} region(s) read, {} compliant. Account {}, as {}.",
-        header.groups,
-        header.rules,
-        regions,
-        header.totals.compliant,
-        header.identity.account,
-        header.identity.arn
-    );
-    for reason in &header.incomplete_reasons {
-        say!("  {} {}", paint.with("1;35", "!"), visible(reason));
-    }
 }

@@ -29,7 +29,7 @@ pub(super) fn guard(text: &str) -> String {
     }
 }
 
-const FINDINGS: [&str; 28] = [
+const FINDINGS: [&str; 29] = [
     "complete",
     "account",
     "region",
@@ -58,6 +58,7 @@ const FINDINGS: [&str; 28] = [
     "interface_ids",
     "interface_groups",
     "opened_by",
+    "closed_in_this_run",
 ];
 
 /// Sources in one cell: the first few CIDRs; `findings.json` has all.
@@ -251,6 +252,9 @@ fn row(
         })
         .unwrap_or_default(),
         view.openers(finding).unwrap_or_default(),
+        view.closed(finding)
+            .map(|_| "yes".to_owned())
+            .unwrap_or_default(),
     ]
 }
 

@@ -77,7 +77,9 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
     let header = &record.header;
     let subject = subject(&view);
     let all = view.findings();
-    let judged = |finding: &&&Finding| finding.verdict != Verdict::Undetermined;
+    let judged = |finding: &&&Finding| {
+        finding.verdict != Verdict::Undetermined && view.closed(finding).is_none()
+    };
     let first: Vec<Line> = all
         .iter()
         .filter(judged)
@@ -88,15 +90,13 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         .iter()
         .filter(|finding| finding.verdict == Verdict::Undetermined)
         .take(MOST_LINES)
-        .map(|finding| {
-            format!(
-                "{} {} ({}): {}",
-                finding.region,
-                finding.group_id,
-                visible(&finding.group_name),
-                view.sentence(finding)
-            )
-        })
+        .map(|finding| about_group(&view, finding))
+        .collect();
+    let closed: Vec<String> = all
+        .iter()
+        .filter(|finding| view.closed(finding).is_some())
+        .take(MOST_LINES)
+        .map(|finding| about_group(&view, finding))
         .collect();
     let total = all.iter().filter(judged).count();
     let more = (total > MOST_FINDINGS).then(|| {
@@ -154,7 +154,7 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         counts => view.counts(),
         headline => view.headline(),
         part => view.part(),
-        band => if !header.complete { "#b91c1c" } else if header.totals.exposed > 0 { "#b45309" } else { "#15803d" },
+        band => if !header.complete { "#b91c1c" } else if view.is_open() { "#b45309" } else { "#15803d" },
         reasons => header.incomplete_reasons.iter().take(MOST_LINES).map(|r| visible(r)).collect::<Vec<_>>(),
         run => header.run.as_str(),
         schedule => header.schedule.as_str(),
@@ -167,6 +167,7 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         mode => header.mode.as_str(),
         first => Value::from(Serde(&first)),
         more => more,
+        closed => closed,
         unjudged => unjudged,
         regions => regions,
         changes => broken,
@@ -229,8 +230,10 @@ pub fn message(record: &RunRecord, location: &str) -> String {
         ));
     }
     let all = view.findings();
-    let open =
-        |finding: &&&Finding| matches!(finding.verdict, Verdict::Exposed | Verdict::Undetermined);
+    let open = |finding: &&&Finding| {
+        matches!(finding.verdict, Verdict::Exposed | Verdict::Undetermined)
+            && view.closed(finding).is_none()
+    };
     for finding in all.iter().filter(open).take(MOST_BRIEF_FINDINGS) {
         lines.push(format!(
             "- {} {} {} ({}): {}",
@@ -275,6 +278,7 @@ fn subject(view: &View<'_>) -> String {
             &[("n", &header.totals.undetermined.to_string())],
         ));
     }
+    parts.extend(view.closed_count());
     let changed = view
         .record
         .changes
@@ -299,8 +303,10 @@ fn subject(view: &View<'_>) -> String {
         .any(crate::model::Change::is_broken)
     {
         "CHANGE NOT VERIFIED"
-    } else if header.totals.exposed > 0 {
+    } else if view.is_open() {
         "FAIL"
+    } else if header.totals.exposed > 0 {
+        "CLOSED"
     } else {
         "OK"
     };
@@ -333,6 +339,17 @@ fn brief(route: &Route) -> String {
     } else {
         short
     }
+}
+
+/// A finding in a line of a list.
+fn about_group(view: &View<'_>, finding: &Finding) -> String {
+    format!(
+        "{} {} ({}): {}",
+        finding.region,
+        finding.group_id,
+        visible(&finding.group_name),
+        view.sentence(finding)
+    )
 }
 
 fn line(view: &View<'_>, finding: &Finding) -> Line {

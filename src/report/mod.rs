@@ -7,6 +7,7 @@
 //! | `about` | what a finding is about, by its check |
 //! | `attached` | the same about interfaces, unused groups and a second source |
 //! | `waivers` | waivers and ages in words |
+//! | `closed` | what a run closed, and what became of rules |
 //! | `controls` | relaxations, clauses and their status, checks' titles |
 //! | `csv` | `findings.csv`, `changes.csv`, `controls.csv` |
 //! | `narrowed` | how a narrowed rule is told |
@@ -24,6 +25,7 @@
 
 pub mod about;
 mod attached;
+mod closed;
 mod controls;
 mod csv;
 mod html;

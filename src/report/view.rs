@@ -44,28 +44,21 @@ impl<'r> View<'r> {
         }
     }
 
-    /// The findings, gravest first: by severity, reach, account, region, group.
+    /// The findings, gravest first: by severity, reach, account, region, group. Those that this run
+    /// closed come last.
     pub fn findings(&self) -> Vec<&'r Finding> {
-        let mut out: Vec<&Finding> = self.record.findings.iter().collect();
-        out.sort_by(|a, b| {
+        let mut out: Vec<&'r Finding> = self.record.findings.iter().collect();
+        out.sort_by_cached_key(|&finding: &&'r Finding| {
             (
-                b.severity,
-                a.reach,
-                rank(a.verdict),
-                &a.account,
-                &a.region,
-                &a.group_id,
-                &a.check,
+                self.closed(finding).is_some(),
+                std::cmp::Reverse(finding.severity),
+                finding.reach,
+                rank(finding.verdict),
+                &finding.account,
+                &finding.region,
+                &finding.group_id,
+                &finding.check,
             )
-                .cmp(&(
-                    a.severity,
-                    b.reach,
-                    rank(b.verdict),
-                    &b.account,
-                    &b.region,
-                    &b.group_id,
-                    &b.check,
-                ))
         });
         out
     }
@@ -82,8 +75,10 @@ impl<'r> View<'r> {
             "word.incomplete"
         } else if !self.judges() {
             "word.done"
-        } else if header.totals.exposed > 0 {
+        } else if self.is_open() {
             "word.fail"
+        } else if header.totals.exposed > 0 {
+            "word.closed"
         } else {
             "word.ok"
         })
@@ -96,8 +91,10 @@ impl<'r> View<'r> {
             self.words.get("headline.incomplete")
         } else if !self.judges() {
             self.words.get("headline.unjudged")
-        } else if header.totals.exposed > 0 {
+        } else if self.is_open() {
             self.failing()
+        } else if header.totals.exposed > 0 {
+            self.words.get("headline.closed")
         } else if header.totals.managed > 0 || header.totals.waived > 0 {
             self.words.get("headline.quiet")
         } else if self.record.part.is_some() {
@@ -110,7 +107,9 @@ impl<'r> View<'r> {
     /// What is wrong where something is exposed: open to the internet, or only of another kind.
     pub fn failing(&self) -> String {
         let from_internet = self.record.findings.iter().any(|finding| {
-            finding.verdict == Verdict::Exposed && self.about(finding).is_open_to_internet()
+            finding.verdict == Verdict::Exposed
+                && self.closed(finding).is_none()
+                && self.about(finding).is_open_to_internet()
         });
         self.words.get(if from_internet {
             "headline.fail"
@@ -151,7 +150,7 @@ impl<'r> View<'r> {
     /// The counts in a line, such as `3 exposed, 1 undetermined`.
     pub fn counts(&self) -> String {
         let totals = &self.record.header.totals;
-        let parts: Vec<String> = [
+        let mut parts: Vec<String> = [
             ("count.exposed", totals.exposed),
             ("count.undetermined", totals.undetermined),
             ("count.managed", totals.managed),
@@ -161,6 +160,7 @@ impl<'r> View<'r> {
         .filter(|(_, n)| *n > 0)
         .map(|(key, n)| self.words.say(key, &[("n", &n.to_string())]))
         .collect();
+        parts.extend(self.closed_count());
         if parts.is_empty() && !self.judges() {
             self.words.get("headline.unjudged_short")
         } else if parts.is_empty() {
@@ -170,12 +170,16 @@ impl<'r> View<'r> {
         }
     }
 
-    /// How many findings are in that state and exposed.
+    /// How many findings are in that state, exposed, and not closed by this run.
     pub fn in_state(&self, state: FindingState) -> usize {
         self.record
             .findings
             .iter()
-            .filter(|finding| finding.state == state && finding.verdict == Verdict::Exposed)
+            .filter(|finding| {
+                finding.state == state
+                    && finding.verdict == Verdict::Exposed
+                    && self.closed(finding).is_none()
+            })
             .count()
     }
 
@@ -296,9 +300,11 @@ impl<'r> View<'r> {
         About::of(&self.record.header, &finding.check)
     }
 
-    /// A finding in a sentence or a few: one for each distinct exposure, the rules once.
+    /// A finding in a sentence or a few: one for each distinct exposure, the rules once. One that this
+    /// run closed begins with that.
     pub fn sentence(&self, finding: &Finding) -> String {
-        self.with_interfaces(finding, self.own_sentence(finding))
+        let said = self.with_interfaces(finding, self.own_sentence(finding));
+        self.with_closing(finding, said)
     }
 
     fn own_sentence(&self, finding: &Finding) -> String {

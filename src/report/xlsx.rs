@@ -1,19 +1,18 @@
 //! `report.xlsx`. Every text is written as text, never as a formula; the same record gives the same
 //! bytes, so the file's own dates are the run's.
 
+mod changes;
 mod confirm;
 mod controls;
+mod findings;
 mod idle;
 mod styles;
 mod trend;
 mod waivers;
 
-use super::csv::{rule_text, traffic_text};
-use super::view::{View, percent, visible};
+use super::view::{View, visible};
 use super::{RenderError, Renderer};
-use crate::model::{
-    Artifact, ChangeKind, FindingState, Outcome, RegionStatus, RunRecord, Severity, Verdict,
-};
+use crate::model::{Artifact, FindingState, RegionStatus, RunRecord, Severity, Verdict};
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet, XlsxError};
 use styles::Styles;
 
@@ -126,12 +125,12 @@ fn workbook(view: &View<'_>) -> Result<Vec<u8>, XlsxError> {
     }
     book.set_properties(&properties);
     summary(view, &styles, book.add_worksheet())?;
-    findings(view, &styles, book.add_worksheet())?;
-    rules(view, &styles, book.add_worksheet())?;
+    findings::findings(view, &styles, book.add_worksheet())?;
+    findings::rules(view, &styles, book.add_worksheet())?;
     if !record.planned.is_empty() {
-        plan(view, &styles, book.add_worksheet())?;
+        changes::plan(view, &styles, book.add_worksheet())?;
     }
-    changes(view, &styles, book.add_worksheet())?;
+    changes::changes(view, &styles, book.add_worksheet())?;
     coverage(view, &styles, book.add_worksheet())?;
     if !record.idle_rules.is_empty() {
         idle::sheet(view, &styles, book.add_worksheet())?;
@@ -197,7 +196,7 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
             15.0 * height.max(1.0) + 6.0,
         )?;
     }
-    let (band, sentence) = if header.totals.exposed > 0 {
+    let (band, sentence) = if view.is_open() {
         (&styles.band_fail, view.failing())
     } else if header.complete && view.judges() {
         (&styles.band_ok, view.headline())
@@ -321,13 +320,17 @@ fn fact(s: &mut Sheet<'_>, styles: &Styles, label: &str, value: &str) -> Result<
 
 fn totals(s: &mut Sheet<'_>, view: &View<'_>, styles: &Styles) -> Result<(), XlsxError> {
     let words = &view.words;
-    let columns = [
+    let mut columns = vec![
         "label.severity",
         "verdict.exposed",
         "verdict.undetermined",
         "verdict.managed",
         "state.new",
     ];
+    let closed = view.closed_of().is_some();
+    if closed {
+        columns.push("closed.column");
+    }
     for (column, key) in (0u16..).zip(columns) {
         s.text(column, &words.get(key), &styles.header)?;
     }
@@ -360,6 +363,10 @@ fn totals(s: &mut Sheet<'_>, view: &View<'_>, styles: &Styles) -> Result<(), Xls
             of(&|f| f.verdict == Verdict::Exposed && f.state == FindingState::New),
             &styles.number,
         )?;
+        if closed {
+            let n = u64::try_from(view.closed_at(severity)).unwrap_or(u64::MAX);
+            s.number(5, n, &styles.number)?;
+        }
         s.next();
     }
     Ok(())
@@ -465,332 +472,6 @@ fn filter(
     s.sheet.autofilter(first, 0, last, width)?;
     s.sheet.set_print_area(0, 0, last, printed.min(width))?;
     Ok(())
-}
-
-fn findings(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
-    let words = &view.words;
-    let columns = [
-        ("label.severity", 11.0),
-        ("label.verdict", 14.0),
-        ("label.state", 10.0),
-        ("label.region", 15.0),
-        ("label.group_id", 26.0),
-        ("label.group_name", 28.0),
-        ("label.check", 16.0),
-        ("label.finding", 70.0),
-        ("label.exposed", 24.0),
-        ("label.share", 12.0),
-        ("label.first_seen", 17.0),
-        ("label.reach", 13.0),
-        ("label.vpc", 24.0),
-        ("label.account", 19.0),
-        ("label.attached", 24.0),
-        ("age.label", 9.0),
-    ];
-    let mut s = table(view, styles, sheet, "Findings", &columns)?;
-    let printed = 7;
-    let all = view.findings();
-    for finding in all.iter().take(MOST_ROWS) {
-        let key = |group: &str, word: &str| words.get(&format!("{group}.{word}"));
-        let sentence = view.sentence(finding);
-        let what: Vec<String> = finding
-            .exposed
-            .iter()
-            .take(8)
-            .map(|run| format!("{} ({})", view.what(run), run.family.as_str()))
-            .collect();
-        // Of private networks it is a share of something else.
-        let is_private = view.about(finding).private;
-        let share = finding
-            .exposed
-            .iter()
-            .filter(|_| !is_private)
-            .map(|run| run.share.as_str())
-            .max()
-            .map(percent)
-            .unwrap_or_default();
-        let vpc = if finding.vpc_id.is_empty() {
-            words.get("label.classic")
-        } else {
-            finding.vpc_id.clone()
-        };
-        s.text(
-            0,
-            &key("severity", finding.severity.as_str()),
-            &styles.severity(finding.severity),
-        )?;
-        s.text(
-            1,
-            &key("verdict", finding.verdict.as_str()),
-            &styles.verdict(finding.verdict),
-        )?;
-        s.text(2, &key("state", finding.state.as_str()), &styles.text)?;
-        s.text(3, finding.region.as_str(), &styles.text)?;
-        s.text(4, finding.group_id.as_str(), &styles.text)?;
-        s.text(5, &finding.group_name, &styles.text)?;
-        s.text(6, &finding.check, &styles.text)?;
-        s.text(7, &sentence, &styles.text)?;
-        s.text(8, &what.join("\n"), &styles.text)?;
-        s.text(9, &share, &styles.text)?;
-        s.date(10, &finding.first_seen, view, styles)?;
-        s.text(11, &key("reach", finding.reach.as_str()), &styles.text)?;
-        s.text(12, &vpc, &styles.text)?;
-        s.text(13, finding.account.as_str(), &styles.text)?;
-        s.text(14, &view.attached(finding), &styles.text)?;
-        match view.age_days(finding) {
-            Some(days) => s.number(15, days, &styles.number)?,
-            None => s.text(15, "", &styles.text)?,
-        }
-        let tall = lines(&sentence, 72).max(f64::from(u32::try_from(what.len()).unwrap_or(1)));
-        s.sheet
-            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
-        s.next();
-    }
-    if all.is_empty() {
-        let note = if view.record.header.complete {
-            "note.no_findings_complete"
-        } else {
-            "note.no_findings_incomplete"
-        };
-        s.text(0, &words.get(note), &styles.note.clone().unset_text_wrap())?;
-        s.next();
-    }
-    if all.len() > MOST_ROWS {
-        let (n, total) = (MOST_ROWS.to_string(), all.len().to_string());
-        s.text(
-            0,
-            &words.say("note.cut_rows", &[("n", &n), ("total", &total)]),
-            &styles.note,
-        )?;
-        s.next();
-    }
-    filter(&mut s, view, columns.len(), printed)
-}
-
-fn rules(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
-    let words = &view.words;
-    let columns = [
-        ("label.region", 15.0),
-        ("label.group_id", 26.0),
-        ("label.group_name", 26.0),
-        ("label.check", 15.0),
-        ("label.rule", 26.0),
-        ("label.priority", 9.0),
-        ("label.protocol", 11.0),
-        ("label.port_range", 13.0),
-        ("label.source", 24.0),
-        ("label.rule_reach", 20.0),
-        ("label.in_cut", 10.0),
-        ("label.held", 18.0),
-        ("label.description", 30.0),
-        ("label.unreadable", 34.0),
-        ("label.opened_by", 60.0),
-        ("label.account", 19.0),
-    ];
-    let mut s = table(view, styles, sheet, "Rules", &columns)?;
-    let printed = 9;
-    let mut written = 0usize;
-    for finding in view.findings() {
-        for rule in &finding.rules {
-            written = written.saturating_add(1);
-            if written > MOST_ROWS {
-                continue;
-            }
-            let cells = [
-                finding.region.as_str().to_owned(),
-                rule.group_id
-                    .as_ref()
-                    .unwrap_or(&finding.group_id)
-                    .to_string(),
-                finding.group_name.clone(),
-                finding.check.clone(),
-                rule.rule_id.clone(),
-                rule.priority.clone(),
-                rule.protocol.clone(),
-                rule.port_range.clone(),
-                rule.source.clone(),
-                view.number(&rule.addresses),
-                words.get(if rule.in_cut { "label.yes" } else { "label.no" }),
-                rule.held.join(", "),
-                rule.description.clone(),
-                rule.unreadable.join("; "),
-                view.opened(rule).unwrap_or_default(),
-                finding.account.as_str().to_owned(),
-            ];
-            for (column, cell) in (0u16..).zip(&cells) {
-                s.text(column, cell, &styles.text)?;
-            }
-            s.next();
-        }
-    }
-    if written > MOST_ROWS {
-        s.text(
-            0,
-            &words.say("note.cut_rules", &[("n", &MOST_ROWS.to_string())]),
-            &styles.note,
-        )?;
-        s.next();
-    }
-    filter(&mut s, view, columns.len(), printed)
-}
-
-fn changes(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
-    let words = &view.words;
-    let columns = [
-        ("label.outcome", 14.0),
-        ("label.region", 15.0),
-        ("label.group_id", 26.0),
-        ("label.group_name", 26.0),
-        ("label.rule", 26.0),
-        ("label.rule_before", 46.0),
-        ("label.rule_after", 40.0),
-        ("label.verdict_then", 24.0),
-        ("label.request_id", 38.0),
-        ("label.attempted", 17.0),
-        ("label.verified", 17.0),
-        ("label.why", 50.0),
-        ("label.undo", 70.0),
-    ];
-    let mut s = table(view, styles, sheet, "Changes", &columns)?;
-    let printed = 8;
-    for change in &view.record.changes {
-        let verdicts: Vec<String> = change
-            .verdict_after
-            .iter()
-            .map(|(check, verdict)| format!("{check}: {verdict}"))
-            .collect();
-        let closed = traffic_text(&change.traffic_closed);
-        let gone = change.kind == ChangeKind::Revoke && change.outcome == Outcome::Verified;
-        let mut after = if gone {
-            words.say("change.closed", &[("traffic", &closed)])
-        } else {
-            closed
-        };
-        let instead = view.after(change.narrowing.as_ref());
-        if !instead.is_empty() {
-            after = format!("{instead}\n{after}");
-        }
-        s.text(
-            0,
-            &words.get(&format!("outcome.{}", change.outcome.as_str())),
-            &styles.outcome(change.outcome),
-        )?;
-        s.text(1, change.region.as_str(), &styles.text)?;
-        s.text(2, change.group_id.as_str(), &styles.text)?;
-        s.text(3, &change.group_name, &styles.text)?;
-        s.text(
-            4,
-            change
-                .rule
-                .get("SecurityGroupRuleId")
-                .map_or("", String::as_str),
-            &styles.text,
-        )?;
-        let before = rule_text(&change.rule);
-        s.text(5, &before, &styles.text)?;
-        s.text(6, &after, &styles.text)?;
-        s.text(7, &verdicts.join("\n"), &styles.text)?;
-        s.text(
-            8,
-            change.request_id.as_deref().unwrap_or_default(),
-            &styles.text,
-        )?;
-        for (column, time) in [(9, &change.attempted_at), (10, &change.verified_at)] {
-            match time {
-                Some(time) => s.date(column, time, view, styles)?,
-                None => s.text(column, "", &styles.text)?,
-            }
-        }
-        s.text(
-            11,
-            change.error.as_deref().unwrap_or_default(),
-            &styles.text,
-        )?;
-        let undo = super::undo::command(&change.undo);
-        s.text(12, &undo, &styles.text)?;
-        let tall = lines(&undo, 72)
-            .max(lines(&after, 40))
-            .max(lines(&before, 48));
-        s.sheet
-            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
-        s.next();
-    }
-    for held in &view.record.held {
-        let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
-        s.text(
-            0,
-            &words.get("outcome.held"),
-            &styles.verdict(Verdict::Managed),
-        )?;
-        s.text(1, held.region.as_str(), &styles.text)?;
-        s.text(2, held.group_id.as_str(), &styles.text)?;
-        s.text(4, &held.rules.join("\n"), &styles.text)?;
-        let why = format!("{}: {}", reasons.join(", "), held.detail);
-        s.text(11, &why, &styles.text)?;
-        let rows = f64::from(u32::try_from(held.rules.len()).unwrap_or(1));
-        s.sheet
-            .set_row_height(s.row, (14.0 * lines(&why, 50).max(rows) + 4.0).min(400.0))?;
-        s.next();
-    }
-    confirm::rows(&mut s, view, styles)?;
-    if view.record.changes.is_empty() && view.record.held.is_empty() {
-        s.text(
-            0,
-            &words.get("change.none"),
-            &styles.note.clone().unset_text_wrap(),
-        )?;
-        s.next();
-    }
-    filter(&mut s, view, columns.len(), printed)
-}
-
-/// What a run would revoke, for the person who approves it.
-fn plan(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {
-    let columns = [
-        ("label.region", 15.0),
-        ("label.group_id", 26.0),
-        ("label.group_name", 26.0),
-        ("label.rule", 26.0),
-        ("label.rule_before", 46.0),
-        ("label.rule_after", 40.0),
-        ("label.ends", 60.0),
-        ("label.verdict_then", 24.0),
-        ("label.undo", 70.0),
-    ];
-    let mut s = table(view, styles, sheet, "Plan", &columns)?;
-    for planned in view.record.planned.iter().take(MOST_ROWS) {
-        let before = rule_text(&planned.rule);
-        let after = view.after(planned.narrowing.as_ref());
-        let ends = traffic_text(&planned.ends);
-        let undo = super::undo::command(&planned.undo);
-        let then: Vec<String> = planned
-            .predicted
-            .iter()
-            .map(|(check, verdict)| format!("{check}: {verdict}"))
-            .collect();
-        let id = planned.rule.get("SecurityGroupRuleId");
-        for (column, cell) in (0u16..).zip([
-            planned.region.as_str(),
-            planned.group_id.as_str(),
-            &planned.group_name,
-            id.map_or("", String::as_str),
-            &before,
-            &after,
-            &ends,
-            &then.join("\n"),
-            &undo,
-        ]) {
-            s.text(column, cell, &styles.text)?;
-        }
-        let tall = lines(&undo, 72)
-            .max(lines(&ends, 60))
-            .max(lines(&after, 40))
-            .max(lines(&before, 48));
-        s.sheet
-            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
-        s.next();
-    }
-    filter(&mut s, view, columns.len(), 7)
 }
 
 fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(), XlsxError> {

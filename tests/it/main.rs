@@ -8,6 +8,7 @@ mod beside;
 mod call;
 mod change;
 mod check;
+mod closed;
 mod collect;
 mod controls;
 mod credentials;
