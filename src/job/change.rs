@@ -660,6 +660,7 @@ fn already_back(change: &Change, reading: &crate::model::GroupReading) -> Change
         after_sha256: None,
         verdict_after: BTreeMap::new(),
         group_after: Vec::new(),
+        spelled_before: Vec::new(),
         intent_of: None,
         narrowing: None,
         ..change.clone()

@@ -1,5 +1,6 @@
 //! Changes: planned, held, made.
 
+use super::respelled::Respelled;
 use super::{AccountId, Family, GroupId, Protocol, RegionId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -263,6 +264,10 @@ pub struct Change {
     /// The group's rules by the reading after, a line a rule: id and what it says. A rollback holds
     /// the group to them.
     pub group_after: Vec<String>,
+    /// Of a rule that a rollback put back: what it said otherwise before it was revoked. Every packet is
+    /// decided as then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spelled_before: Vec<Respelled>,
     /// The killed run that wanted it, where this run only settled it.
     pub intent_of: Option<String>,
 }

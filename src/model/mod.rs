@@ -9,6 +9,7 @@
 //! | `attached` | what uses the groups of a region, and what another source says is in it |
 //! | `idle` | rules that do nothing |
 //! | `change` | changes: planned, held, made |
+//! | `respelled` | how a rule reads otherwise when it is back |
 //! | `opened` | who opened a rule, by the cloud's own history of calls |
 //! | `control` | clauses of frameworks, and what a run says of them |
 //! | `coverage` | what was read and what was not |
@@ -30,6 +31,7 @@ mod idle;
 mod ids;
 mod opened;
 mod record;
+pub mod respelled;
 mod route;
 mod secret;
 mod trend;

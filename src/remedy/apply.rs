@@ -280,6 +280,7 @@ impl Hands<'_> {
                 after_sha256: None,
                 verdict_after: BTreeMap::new(),
                 group_after: Vec::new(),
+                spelled_before: Vec::new(),
                 intent_of: None,
             };
             self.journal.write(&Entry::Intent {

@@ -87,6 +87,7 @@ pub fn verify(policy: &Policy, attempt: &Attempt) -> Vec<Change> {
                     .as_ref()
                     .map(|(reading, _)| lines(&reading.rules.read))
                     .unwrap_or_default(),
+                spelled_before: Vec::new(),
                 intent_of: None,
             }
         })

@@ -82,7 +82,7 @@ impl Renderer for Html {
                     region => c.region.as_str(), group => c.group_id.as_str(), name => visible(&c.group_name),
                     sentence => view.change(c), rule => visible(&rule_text(&c.rule)),
                     closed => traffic_text(&c.traffic_closed), opened => traffic_text(&c.traffic_opened),
-                    request_id => c.request_id.as_deref(), undo => visible(&super::undo::command(&c.undo)),
+                    request_id => c.request_id.as_deref(), undo => visible(&super::undo::command(&c.undo)), back => view.once_back(&c.rule, &c.undo),
                 }
             })
             .collect();

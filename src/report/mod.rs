@@ -11,6 +11,7 @@
 //! | `controls` | relaxations, clauses and their status, checks' titles |
 //! | `csv` | `findings.csv`, `changes.csv`, `controls.csv` |
 //! | `narrowed` | how a narrowed rule is told |
+//! | `respelled` | what a rule says otherwise when it is back |
 //! | `xlsx` | `report.xlsx`; its styles and some sheets in `xlsx/` |
 //! | `html` | `report.html` |
 //! | `json` | `report.json` |
@@ -35,6 +36,7 @@ pub mod letter;
 pub mod narrowed;
 mod opened;
 pub mod part;
+mod respelled;
 pub mod undo;
 pub mod view;
 mod waivers;

@@ -62,6 +62,9 @@ pub fn script(record: &RunRecord) -> Option<Vec<u8>> {
         if let Some(old) = change.stands_in_for() {
             let _ = writeln!(out, "# It came in the place of {}.", old.join(" "));
         }
+        if let Some(told) = super::respelled::comment(change) {
+            let _ = writeln!(out, "{told}");
+        }
         let line = command(&change.undo);
         if change.account == record.header.identity.account {
             let _ = writeln!(out, "{line}");

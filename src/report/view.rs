@@ -465,8 +465,18 @@ impl<'r> View<'r> {
         self.words.say(key, &[("list", &text)])
     }
 
-    /// A change in a sentence.
+    /// A change in a sentence; a second where its rule reads otherwise when it is back.
     pub fn change(&self, change: &Change) -> String {
+        let said = self.own_change(change);
+        match self.comes_back(change) {
+            more if more.is_empty() => said,
+            more => self
+                .words
+                .say("change.and", &[("first", &said), ("second", &more)]),
+        }
+    }
+
+    fn own_change(&self, change: &Change) -> String {
         let field = |name: &str| {
             change
                 .rule

@@ -5,6 +5,7 @@ use crate::change::{one_open, outcomes, reasons};
 use crate::kit::host::{ACCOUNT, Host, REGION, ssh_open, world};
 use sgwarden::job::Restore;
 use sgwarden::model::{HoldReason, Outcome};
+use sgwarden::report::{Format, render};
 use sgwarden::sim::{Group, PrefixList, Rule};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -387,4 +388,48 @@ async fn a_rule_by_prefix_list_comes_back_into_a_group_that_named_no_other() {
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(ran.json()["changes"]["verified"], 1, "{}", ran.stdout);
     assert_eq!(host.rules("sg-a").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_comes_back_spelled_otherwise_says_so_wherever_its_undo_is_shown() {
+    let old = Rule::ingress("TCP", "22/22", "0.0.0.0/0").at(110);
+    let host = Host::new(world(&[
+        ("sg-old", vec![old]),
+        ("sg-new", vec![ssh_open()]),
+    ]))
+    .await;
+    let run = host.revoke("").await;
+    assert_eq!(outcomes(&run), [Outcome::Verified, Outcome::Verified]);
+    let told = "Priority 100 in place of 110";
+    let view = sgwarden::report::view::View::new(&run.record);
+    for change in &run.record.changes {
+        let is_old = change.group_id.as_str() == "sg-old";
+        assert_eq!(view.change(change).contains(told), is_old, "{change:?}");
+    }
+    let script = std::fs::read_to_string(run.sealed.folder.join("undo.sh")).expect("undo.sh");
+    assert_eq!(script.matches(told).count(), 1, "{script}");
+    for format in [Format::Html, Format::Xlsx] {
+        let bytes = render(&run.record, &[format])
+            .expect("a report")
+            .remove(0)
+            .bytes;
+        let shown = match format {
+            Format::Xlsx => crate::kit::mime::workbook(&bytes),
+            _ => String::from_utf8(bytes).expect("text"),
+        };
+        assert!(shown.contains(told), "{shown}");
+    }
+    let path = run.sealed.folder.display().to_string();
+    let ran = host.run(&["rollback", &path]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stdout.matches(told).count(), 1, "{}", ran.stdout);
+    // The rollback's own evidence has it too, and a second one finds nothing to do.
+    let runs = std::fs::read_dir(host.path("evidence/runs")).expect("runs");
+    let kept = runs.flatten().filter(|run| {
+        let text = std::fs::read_to_string(run.path().join("changes.json"));
+        text.is_ok_and(|text| text.contains("spelled_before"))
+    });
+    assert_eq!(kept.count(), 1);
+    let ran = host.run(&["rollback", &path, "--json"]).await;
+    assert_eq!(ran.json()["changes"]["already_gone"], 2, "{}", ran.stdout);
 }

@@ -161,6 +161,10 @@ pub(in crate::cli) fn planned(
             if !instead.is_empty() {
                 say!("      {instead}");
             }
+            let back = view.once_back(&change.rule, &change.undo);
+            if !back.is_empty() {
+                say!("      {back}");
+            }
             for traffic in &change.ends {
                 let kind = if traffic.internet {
                     "internet"

@@ -7,7 +7,7 @@ use crate::cloud::read_group;
 use crate::config::schedule::Schedule;
 use crate::model::{
     AccountId, Change, ChangeKind, GroupId, GroupReading, Held, HoldReason, Outcome, RegionId,
-    Rule, RunRecord, stand_ins,
+    Rule, RunRecord, respelled, stand_ins,
 };
 use crate::remedy::narrow::{decide_nothing, halves, idle, take_back};
 use crate::remedy::plan::GroupPlan;
@@ -326,7 +326,11 @@ pub(super) fn name_new_rule(
         .flat_map(|reading| &reading.rules.read)
         .find(|rule| said(rule) == wanted && !before.contains(rule.id()));
     if let Some(rule) = new {
-        change.rule = rule.field_map();
+        let fields = rule.field_map();
+        if change.narrowing.is_none() {
+            change.spelled_before = respelled::between(&change.rule, &fields);
+        }
+        change.rule = fields;
         change.undo.params = BTreeMap::from([
             ("RegionId".to_owned(), change.region.as_str().to_owned()),
             (

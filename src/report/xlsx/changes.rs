@@ -84,7 +84,7 @@ pub(super) fn changes(
             change.error.as_deref().unwrap_or_default(),
             &styles.text,
         )?;
-        let undo = crate::report::undo::command(&change.undo);
+        let undo = view.undo(&change.rule, &change.undo);
         s.text(12, &undo, &styles.text)?;
         let tall = lines(&undo, 72)
             .max(lines(&after, 40))
@@ -144,7 +144,7 @@ pub(super) fn plan(
         let before = rule_text(&planned.rule);
         let after = view.after(planned.narrowing.as_ref());
         let ends = traffic_text(&planned.ends);
-        let undo = crate::report::undo::command(&planned.undo);
+        let undo = view.undo(&planned.rule, &planned.undo);
         let then: Vec<String> = planned
             .predicted
             .iter()
