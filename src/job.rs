@@ -344,7 +344,7 @@ async fn whole(
         }
     }
     let reasons = incomplete_reasons(&reading.coverage, &totals);
-    let (by_check, controls) = tally.finish(reasons.is_empty());
+    let (by_check, controls) = tally.finish(reasons.is_empty(), &reading.coverage);
     let infos = policy.checks.iter().map(crate::policy::Check::info);
     let checks = infos
         .zip(by_check)

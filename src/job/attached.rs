@@ -27,6 +27,8 @@ struct Place {
     shared: BTreeSet<GroupId>,
     members: BTreeMap<GroupId, Member>,
     unused: u64,
+    /// A group of the classic network was read.
+    classic: bool,
 }
 
 impl Places {
@@ -44,6 +46,7 @@ impl Places {
                 .collect(),
             members: BTreeMap::new(),
             unused: 0,
+            classic: false,
             attachments,
         };
         self.0.insert((account, region), place);
@@ -61,6 +64,7 @@ impl Places {
         let key = (reading.account.clone(), reading.region.clone());
         let place = self.0.get_mut(&key)?;
         let id = reading.id();
+        place.classic |= reading.group.is_classic();
         if place.shared.contains(&id) {
             place.members.insert(id, Member::of(policy, reading));
             return None;
@@ -129,6 +133,7 @@ impl Places {
             interfaces: attachments.interfaces,
             instances: attachments.instances,
             unused: known.then_some(place.unused),
+            classic_unknown: !known && place.classic,
             ..AttachedCoverage::default()
         };
         let mut findings = Vec::new();

@@ -95,6 +95,10 @@ pub struct AttachedCoverage {
     /// Interfaces with several groups that were not, since a group of theirs is out of scope, or was
     /// not read: no finding speaks of them.
     pub not_judged: u64,
+    /// There are groups of the classic network, and its instances, which have no interfaces, could not be
+    /// listed: which of them have several groups is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub classic_unknown: bool,
     /// Groups that none of these uses; `None` where that is not known. They are among the record's idle
     /// rules.
     pub unused: Option<u64>,

@@ -121,6 +121,9 @@ pub struct ControlResult {
     pub groups: Totals,
     /// What that comes to.
     pub status: ControlStatus,
+    /// Its checks are judged over interfaces too, and not all of those could be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interfaces_unjudged: bool,
     /// Why a pack calls it not assessed.
     pub reason: Option<String>,
 }

@@ -67,6 +67,14 @@ pub struct RegionCoverage {
 }
 
 impl RegionCoverage {
+    /// Whether there may be interfaces with several groups that were not judged by all their rules.
+    pub fn leaves_interfaces_unjudged(&self) -> bool {
+        let unjudged = |seen: &AttachedCoverage| seen.not_judged > 0 || seen.classic_unknown;
+        self.status != RegionStatus::Skipped
+            && self.groups_listed > 0
+            && self.attached.as_ref().is_none_or(unjudged)
+    }
+
     /// A region of which nothing is known yet.
     pub fn new(account: AccountId, region: RegionId) -> Self {
         Self {

@@ -136,6 +136,16 @@ pub struct CheckInfo {
     pub min_public: BTreeMap<String, String>,
 }
 
+impl CheckInfo {
+    /// Whether it is about what a group is, and not about packets.
+    pub fn is_of_group(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "classic-network" | "basic-type" | "no-description"
+        )
+    }
+}
+
 // Runs from before these fields looked at nothing else, and their manifests stay canonical: what is
 // as it was then is not written.
 fn internet() -> String {

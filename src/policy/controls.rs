@@ -3,11 +3,12 @@
 
 use super::check::{Check, MinPublic};
 use super::side::Audience;
+use super::together;
 use crate::exposure::Internet;
 use crate::exposure::set::network_size;
 use crate::model::{
-    Clause, ClauseLeast, Control, ControlResult, ControlStatus, Family, Finding, Looser,
-    LostReference, PopulationRow, Totals, Unassessed, Verdict,
+    Clause, ClauseLeast, Control, ControlResult, ControlStatus, Coverage, Family, Finding, Looser,
+    LostReference, PopulationRow, RegionCoverage, Totals, Unassessed, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -58,6 +59,8 @@ struct Mapped {
     checks: Vec<usize>,
     lost: Vec<LostReference>,
     groups: Totals,
+    /// A check that counts is judged over interfaces too.
+    by_interface: bool,
     reason: Option<String>,
 }
 
@@ -85,7 +88,10 @@ impl Tally {
             for Control { clause, least } in &check.controls {
                 let mapped = slot(&mut clauses, clause);
                 match looser(check, *least, internet, every_group) {
-                    None => mapped.checks.push(at),
+                    None => {
+                        mapped.checks.push(at);
+                        mapped.by_interface |= together::is_judged(check);
+                    }
                     Some(why) => mapped.lost.push(LostReference {
                         check: check.id.clone(),
                         why,
@@ -161,12 +167,22 @@ impl Tally {
     }
 
     /// The counts of each check, and what the run says of each clause. `complete`: everything in
-    /// scope was read and judged.
-    pub fn finish(mut self, complete: bool) -> (Vec<Totals>, Vec<ControlResult>) {
+    /// scope was read and judged. Where interfaces were not all judged, a clause whose checks are judged
+    /// over them is not assessed: nobody knows what their groups let in together.
+    pub fn finish(
+        mut self,
+        complete: bool,
+        coverage: &Coverage,
+    ) -> (Vec<Totals>, Vec<ControlResult>) {
         self.close();
         let ids = self.ids;
+        let unjudged = coverage
+            .regions
+            .iter()
+            .any(RegionCoverage::leaves_interfaces_unjudged);
         let results = self.clauses.into_values().map(|mapped| ControlResult {
-            status: status(&mapped, complete),
+            status: status(&mapped, complete, unjudged),
+            interfaces_unjudged: mapped.by_interface && unjudged,
             checks: mapped
                 .checks
                 .iter()
@@ -188,6 +204,7 @@ fn slot<'c>(clauses: &'c mut BTreeMap<Order, Mapped>, clause: &Clause) -> &'c mu
         checks: Vec::new(),
         lost: Vec::new(),
         groups: Totals::default(),
+        by_interface: false,
         reason: None,
     })
 }
@@ -204,9 +221,10 @@ fn rank(verdict: Verdict) -> u8 {
 }
 
 /// A clause with anything undetermined is not assessed, whatever else is known.
-fn status(mapped: &Mapped, complete: bool) -> ControlStatus {
+fn status(mapped: &Mapped, complete: bool, unjudged: bool) -> ControlStatus {
     let groups = &mapped.groups;
-    if mapped.checks.is_empty() || !complete || groups.undetermined > 0 {
+    let unknown = mapped.by_interface && unjudged;
+    if mapped.checks.is_empty() || !complete || unknown || groups.undetermined > 0 {
         ControlStatus::NotAssessed
     } else if groups.exposed > 0 || groups.managed > 0 {
         ControlStatus::Failed

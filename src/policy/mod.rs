@@ -12,6 +12,7 @@
 //! | `waivers` | what somebody approved, until a day |
 //! | `propose` | the waivers that would cover a finding |
 //! | `compare` | two runs held against each other |
+//! | `lasting` | what of a reason lasts from run to run |
 //! | `opened` | who opened a rule, by the recorded calls |
 //! | `history` | first seen, new, open, reopened, resolved; the last record is an argument |
 //!
@@ -24,6 +25,7 @@ pub mod check;
 pub mod compare;
 pub mod controls;
 pub mod history;
+pub mod lasting;
 pub mod opened;
 pub mod packs;
 pub mod propose;

@@ -137,10 +137,12 @@ pub fn assess_together(policy: &Policy, members: &[&Member], of: &Whose<'_>) -> 
 /// The checks that are judged over interfaces: those on what comes in. What goes out, and what a
 /// group is, is each group's own.
 pub fn judged(policy: &Policy) -> impl Iterator<Item = &Check> {
-    policy
-        .checks
-        .iter()
-        .filter(|check| check.direction == Direction::Ingress && !check.kind.is_property())
+    policy.checks.iter().filter(|check| is_judged(check))
+}
+
+/// Whether a check is judged over interfaces.
+pub fn is_judged(check: &Check) -> bool {
+    check.direction == Direction::Ingress && !check.kind.is_property()
 }
 
 /// Whose interfaces they are.

@@ -88,6 +88,11 @@ impl View<'_> {
             let list = self.places(read().filter(dark));
             out.push(self.words.say("note.unseen_reach", &[("list", &list)]));
         }
+        let unjudged = |region: &&RegionCoverage| region.leaves_interfaces_unjudged();
+        if self.judges_interfaces() && read().any(|region| unjudged(&region)) {
+            let list = self.places(read().filter(unjudged));
+            out.push(self.words.say("note.unseen_interfaces", &[("list", &list)]));
+        }
         let alone = |region: &&RegionCoverage| region.expected.is_none();
         if read().any(|region| alone(&region)) {
             let why = read()
@@ -118,6 +123,15 @@ impl View<'_> {
             ));
         }
         out
+    }
+
+    /// Whether a check of the run is judged over interfaces with several groups.
+    pub fn judges_interfaces(&self) -> bool {
+        let checks = &self.record.header.checks;
+        self.judges()
+            && checks
+                .iter()
+                .any(|check| check.direction == "ingress" && !check.is_of_group())
     }
 
     /// What Cloud Config says of a region against ours, in a cell.

@@ -133,6 +133,9 @@ impl View<'_> {
                 let n = result.groups.undetermined.to_string();
                 parts.push(self.words.say("control.undetermined", &[("n", &n)]));
             }
+            if result.interfaces_unjudged {
+                parts.push(self.words.get("control.interfaces"));
+            }
             if !self.record.header.complete {
                 parts.push(self.words.get("control.incomplete"));
             }

@@ -429,6 +429,118 @@ async fn interfaces_with_a_group_that_was_not_read_are_named_and_not_judged() {
     assert_eq!(place["expected_note"], "the scope names groups by id");
 }
 
+/// Statuses of the clauses that a check on ports, and one on the group itself, count for.
+fn statuses(host: &Host, ran: &Ran) -> Vec<(String, String, String)> {
+    let manifest = file(host, ran, "manifest.json");
+    let controls = manifest["controls"].as_array().expect("clauses");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    controls
+        .iter()
+        .filter(|control| {
+            let lost = control["lost"].as_array().is_some_and(Vec::is_empty);
+            lost && control["checks"] != json!([])
+        })
+        .map(|control| {
+            let unjudged = control["interfaces_unjudged"].to_string();
+            (
+                text(&control["checks"][0]),
+                text(&control["status"]),
+                unjudged,
+            )
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clause_over_interfaces_that_were_not_judged_is_not_assessed() {
+    const PACK: &str = "[[check]]\nid = \"ssh\"\ntitle = \"t\"\nseverity = \"high\"\nports = [\"22\"]\n\
+        min_public = \"any\"\ncontrols = [{ framework = \"F\", version = \"1\", clause = \"1\", title = \"t\" }]\n\
+        [[check]]\nid = \"modern\"\ntitle = \"t\"\nseverity = \"low\"\nkind = \"classic-network\"\n\
+        controls = [{ framework = \"F\", version = \"1\", clause = \"2\", title = \"t\" }]\n";
+    let start = || {
+        let mut start = world(&[("sg-a", vec![]), ("sg-b", vec![])]);
+        with(&mut start).interfaces = vec![interface("eni-1", &["sg-a", "sg-b"], json!({}))];
+        start
+    };
+    let scan = async |host: &Host| {
+        host.write("packs/own.toml", PACK);
+        let args = ["scan", "--pack", "packs/own.toml", "--format", "csv,html"];
+        let ran = host.run(&[&args[..], &["--json"]].concat()).await;
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        (statuses(host, &ran), host.run(&args).await.stdout, ran)
+    };
+    let is = |status: &[(String, String, String)], wanted: [[&str; 3]; 2]| {
+        let status: Vec<[&str; 3]> = status.iter().map(|(a, b, c)| [&**a, &**b, &**c]).collect();
+        assert_eq!(status, wanted);
+    };
+    let host = Host::new(start()).await;
+    let (whole, said, _) = scan(&host).await;
+    is(
+        &whole,
+        [["ssh", "passed", "null"], ["modern", "passed", "null"]],
+    );
+    assert!(!said.contains("not looked at"), "{said}");
+    host.cloud
+        .add_fault(Fault::parse("DescribeNetworkInterfaces=Forbidden.RAM").expect("a fault"));
+    let (blind, said, ran) = scan(&host).await;
+    is(
+        &blind,
+        [
+            ["ssh", "not_assessed", "true"],
+            ["modern", "passed", "null"],
+        ],
+    );
+    assert!(
+        said.contains(
+            "interfaces not looked at in cn-hangzhou: DescribeNetworkInterfaces: Forbidden"
+        ),
+        "{said}"
+    );
+    let folder = host.path(ran.json()["path"].as_str().expect("a path"));
+    for name in ["report.html", "controls.csv"] {
+        let text = std::fs::read_to_string(folder.join(name)).expect("a report");
+        assert!(
+            text.contains("Interfaces with several groups were not all judged"),
+            "{name}"
+        );
+    }
+    // Without the instances, interfaces of a VPC are judged all the same; the classic network has none.
+    for (vpc, status) in [
+        ("vpc-1", ["passed", "null"]),
+        ("", ["not_assessed", "true"]),
+    ] {
+        let mut start = start();
+        let mut group = sgwarden::sim::Group::new("sg-c", "third");
+        group.vpc_id = vpc.to_owned();
+        start.add_group(ACCOUNT, REGION, group);
+        let host = Host::new(start).await;
+        host.cloud
+            .add_fault(Fault::parse("DescribeInstances=Forbidden.RAM").expect("a fault"));
+        let (found, said, _) = scan(&host).await;
+        assert_eq!([&found[0].1, &found[0].2], status, "{vpc}");
+        assert!(
+            said.contains("instances not looked at in cn-hangzhou"),
+            "{said}"
+        );
+    }
+    // A group of an interface that is not listed leaves it unjudged.
+    let mut start = start();
+    with(&mut start).interfaces = vec![interface("eni-1", &["sg-a", "sg-gone"], json!({}))];
+    let host = Host::new(start).await;
+    let (found, said, _) = scan(&host).await;
+    is(
+        &found,
+        [
+            ["ssh", "not_assessed", "true"],
+            ["modern", "passed", "null"],
+        ],
+    );
+    assert!(
+        said.contains("interfaces not judged by all their groups"),
+        "{said}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_interfaces_cost_a_call_per_five_hundred() {
     let mut start = halves();

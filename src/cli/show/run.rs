@@ -5,6 +5,7 @@ use crate::cli::Global;
 use crate::cli::exit::Exit;
 use crate::job::RunOutcome;
 use crate::model::{Finding, Outcome, RegionStatus, RunRecord, Verdict};
+use crate::policy::lasting::lasting;
 use crate::report::view::{View, visible};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -318,4 +319,46 @@ fn headline(paint: &Paint, view: &View<'_>) {
     for reason in &header.incomplete_reasons {
         say!("  {} {}", paint.with("1;35", "!"), visible(reason));
     }
+    for line in not_looked_at(view) {
+        say!("  {} {}", paint.with("33", "!"), visible(&line));
+    }
+}
+
+/// Which interfaces were not looked at or not judged, and why: regions with one reason in one line.
+fn not_looked_at(view: &View<'_>) -> Vec<String> {
+    if !view.judges() {
+        return Vec::new();
+    }
+    let mut by_reason: BTreeMap<(&str, String), (String, Vec<&str>)> = BTreeMap::new();
+    for region in &view.record.coverage.regions {
+        let what = match &region.attached {
+            _ if region.status != RegionStatus::Ok || region.groups_listed == 0 => continue,
+            None => "interfaces not looked at",
+            Some(seen) if seen.not_judged > 0 => "interfaces not judged by all their groups",
+            Some(seen) if seen.instances.is_none() => "instances not looked at",
+            Some(_) => continue,
+        };
+        let about = |warning: &&String| {
+            warning.contains("what uses the groups") || warning.contains("interfaces with")
+        };
+        let why = region.warnings.iter().find(about);
+        let why = why.map_or("no reason was recorded", String::as_str);
+        let why = why
+            .strip_prefix("what uses the groups could not be looked at in full: ")
+            .unwrap_or(why);
+        // The request id of the first: the reports have each region's own.
+        let slot = by_reason.entry((what, lasting(why)));
+        let (_, regions) = slot.or_insert_with(|| (why.to_owned(), Vec::new()));
+        regions.push(region.region.as_str());
+    }
+    by_reason
+        .into_iter()
+        .map(|((what, _), (why, regions))| {
+            let place = match regions.as_slice() {
+                [first, _, ..] => format!("{first} and {} more regions", regions.len() - 1),
+                _ => regions.concat(),
+            };
+            format!("{what} in {place}: {why}")
+        })
+        .collect()
 }
