@@ -1,5 +1,6 @@
 //! Two runs held against each other. What one of them did not judge is neither new nor resolved.
 
+use super::lasting::lasting;
 use crate::exposure::points::{minus, read};
 use crate::exposure::traffic::shown;
 use crate::model::{
@@ -215,7 +216,7 @@ fn changed(before: &Finding, after: &Finding) -> Option<FindingChange> {
         texts_differ("verdict", before.verdict, after.verdict),
         texts_differ("severity", before.severity, after.severity),
         texts_differ("reach", before.reach.as_str(), after.reach.as_str()),
-        field("reason", before.reason.clone(), after.reason.clone()),
+        reason(before, after),
         field("waiver", waiver(before), waiver(after)),
     ]
     .into_iter()
@@ -247,6 +248,15 @@ fn changed(before: &Finding, after: &Finding) -> Option<FindingChange> {
         && out.rules_added.is_empty()
         && out.rules_removed.is_empty();
     (!same).then_some(out)
+}
+
+/// Why undetermined, where that is another reason: each call has a request id of its own.
+fn reason(before: &Finding, after: &Finding) -> Option<FieldChange> {
+    let lasts = |finding: &Finding| finding.reason.as_deref().map(lasting);
+    if lasts(before) == lasts(after) {
+        return None;
+    }
+    field("reason", before.reason.clone(), after.reason.clone())
 }
 
 fn coverage(from: &RunRecord, to: &RunRecord) -> Vec<CoverageChange> {

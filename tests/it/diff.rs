@@ -170,3 +170,57 @@ async fn policy_texts_and_waivers_and_what_cannot_be_compared() {
         .await;
     assert_eq!(none.code, 2, "{}", none.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_reason_is_no_difference_whatever_its_request_ids() {
+    let dark = "DescribeSecurityGroupAttribute/sg-dark=Forbidden.RAM";
+    let host = Host::new(world(&[("sg-dark", vec![ssh_open()])])).await;
+    host.cloud.add_fault(Fault::parse(dark).expect("a fault"));
+    let (first, again) = (scan(&host).await, scan(&host).await);
+    let reason = |run: &str| {
+        let path = host.path("evidence/runs").join(run).join("findings.json");
+        let findings: Value =
+            serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("JSON");
+        findings["findings"][0]["reason"]
+            .as_str()
+            .expect("why")
+            .to_owned()
+    };
+    assert!(reason(&first).contains("request id ") && reason(&first) != reason(&again));
+    let ran = host.run(&["diff", &first, &again, "--json"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    // Another reason is one, and is shown whole.
+    host.cloud.clear_faults();
+    let gone = "DescribeSecurityGroupAttribute/sg-dark=NoPermission";
+    host.cloud.add_fault(Fault::parse(gone).expect("a fault"));
+    let other = scan(&host).await;
+    let ran = host.run(&["diff", &first, &other, "--json"]).await;
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    let fields = &ran.json()["changed"][0]["fields"][0];
+    assert_eq!(fields["what"], "reason");
+    assert_eq!(fields["from"], reason(&first));
+}
+
+#[test]
+fn what_lasts_of_a_reason() {
+    const ID: &str = "473469C7-AA6F-4DC5-B3DB-A3DC0DE3003A";
+    for (text, lasts) in [
+        (
+            format!("DescribeX: Forbidden.RAM (request id {ID}): no"),
+            "DescribeX: Forbidden.RAM (request id ...): no",
+        ),
+        ("(request id abc_1)".to_owned(), "(request id ...)"),
+        (format!("since {ID}: no"), "since ...: no"),
+        (
+            "until 2026-11-24T02:00:00Z, not 2026-11-24T10:00:00.5+08:00.".to_owned(),
+            "until ..., not ....",
+        ),
+        (
+            "rule sgr-bp1: 10.0.0.0/8, 2001:db8::/32, 22/22, 2026-11-24".to_owned(),
+            "rule sgr-bp1: 10.0.0.0/8, 2001:db8::/32, 22/22, 2026-11-24",
+        ),
+        ("办公 sg-1".to_owned(), "办公 sg-1"),
+    ] {
+        assert_eq!(sgwarden::policy::lasting::lasting(&text), lasts);
+    }
+}
