@@ -283,6 +283,7 @@ async fn whole(
             .await?;
     }
     let (changes, held) = (changing.changes, changing.held);
+    let reevaluation = changing.reevaluation;
     let mut findings = reading.findings;
     let confirmed = if schedule.attribution {
         (tools.progress)(Progress::Step("asking ActionTrail who opened what"));
@@ -384,6 +385,7 @@ async fn whole(
         language: schedule.language,
         approval: None,
         trigger,
+        reevaluation,
     };
     let coverage = reading.coverage;
     let link = begun.before.link.as_ref();

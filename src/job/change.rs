@@ -15,8 +15,8 @@ use crate::evidence::store::read_record;
 use crate::evidence::{Draft, Spool};
 use crate::model::{
     AccountId, Approval, CallError, Change, ChangeKind, Coverage, GroupId, Held, HoldReason,
-    Outcome, RegionCoverage, RegionId, RegionStatus, RunHeader, RunId, RunRecord, Scope, Times,
-    Totals, stand_ins,
+    Outcome, Reevaluation, RegionCoverage, RegionId, RegionStatus, RunHeader, RunId, RunRecord,
+    Scope, Times, Totals, stand_ins,
 };
 use crate::policy::Policy;
 use crate::policy::remediation::Remediation;
@@ -41,6 +41,8 @@ pub(super) struct Changing<'a> {
     begun: &'a mut Begun,
     pub(super) changes: Vec<Change>,
     pub(super) held: Vec<Held>,
+    /// What became of asking Cloud Config.
+    pub(super) reevaluation: Option<Reevaluation>,
 }
 
 impl<'a> Changing<'a> {
@@ -51,6 +53,7 @@ impl<'a> Changing<'a> {
             begun,
             changes: Vec::new(),
             held: Vec::new(),
+            reevaluation: None,
         }
     }
 
@@ -179,13 +182,18 @@ impl<'a> Changing<'a> {
             params: BTreeMap::from([("ConfigRuleId".to_owned(), rule.to_owned())]),
             effect: Effect::Change,
         };
-        let answers = match self.tools.client.call(&request, |_| Ok(())).await {
-            Ok(answer) => answer.raws,
+        let (answers, error) = match self.tools.client.call(&request, |_| Ok(())).await {
+            Ok(answer) => (answer.raws, None),
             Err(failure) => {
                 tracing::warn!(%failure, "Cloud Config was not asked again");
-                failure.answers
+                let error = CallError::from(&*failure);
+                (failure.answers, Some(error))
             }
         };
+        self.reevaluation = Some(Reevaluation {
+            rule: rule.to_owned(),
+            error,
+        });
         for answer in &answers {
             self.begun.after.answers(std::slice::from_ref(answer))?;
         }
@@ -217,6 +225,7 @@ struct Deed {
     held: Vec<Held>,
     errors: BTreeMap<(AccountId, RegionId), CallError>,
     approval: Option<Approval>,
+    reevaluation: Option<Reevaluation>,
 }
 
 /// Its record.
@@ -232,6 +241,7 @@ fn small_record(
         changes,
         held,
         approval,
+        reevaluation,
         ..
     } = deed;
     let schedule = &job.schedule;
@@ -293,6 +303,7 @@ fn small_record(
         language: schedule.language,
         approval,
         trigger: None,
+        reevaluation,
     };
     let coverage = Coverage {
         schema: Coverage::SCHEMA.to_owned(),
@@ -360,14 +371,15 @@ pub async fn apply_plan(
         changing
             .carry_out(plan, &job.schedule.remediation, job.schedule.timezone)
             .await?;
-        Ok::<_, Error>((changing.changes, changing.held))
+        Ok::<_, Error>((changing.changes, changing.held, changing.reevaluation))
     };
     match work.await {
-        Ok((changes, held)) => {
+        Ok((changes, held, reevaluation)) => {
             let deed = Deed {
                 plan: plan.clone(),
                 changes,
                 held,
+                reevaluation,
                 approval: Some(approval),
                 ..Deed::default()
             };

@@ -62,8 +62,8 @@ pub use opened::{
     Unanswered, UnknownReason,
 };
 pub use record::{
-    Approval, Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow, RunHeader,
-    RunRecord, Scope, Times, Totals, Trigger, TriggerResource,
+    Approval, Artifact, CheckInfo, DeliverySettings, Identity, Language, PopulationRow,
+    Reevaluation, RunHeader, RunRecord, Scope, Times, Totals, Trigger, TriggerResource,
 };
 pub use route::{Route, WebhookKind};
 pub use secret::{Secret, SecretName};

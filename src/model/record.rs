@@ -2,8 +2,8 @@
 //! run.
 
 use super::{
-    AccountId, BySeverity, Change, Confirmation, ControlResult, Coverage, Finding, Held, IdleRule,
-    Proposal, Route, RunId, Severity, Sha256, Trend, WaiverUse,
+    AccountId, BySeverity, CallError, Change, Confirmation, ControlResult, Coverage, Finding, Held,
+    IdleRule, Proposal, Route, RunId, Severity, Sha256, Trend, WaiverUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -231,6 +231,18 @@ pub struct RunHeader {
     /// The event that asked for the run, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
+    /// Whether Cloud Config was asked to evaluate a rule again after the changes; `None`: nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reevaluation: Option<Reevaluation>,
+}
+
+/// Cloud Config asked to evaluate a rule again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reevaluation {
+    /// The rule, `cr-...`.
+    pub rule: String,
+    /// Why it does not do so; `None`: it does.
+    pub error: Option<CallError>,
 }
 
 /// An event that asked for a run.

@@ -134,6 +134,27 @@ impl View<'_> {
                 .any(|check| check.direction == "ingress" && !check.is_of_group())
     }
 
+    /// Whether Cloud Config evaluates its rule again after the changes; empty where nobody asked.
+    pub fn reevaluation(&self) -> String {
+        let Some(asked) = &self.record.header.reevaluation else {
+            return String::new();
+        };
+        let rule = visible(&asked.rule);
+        let Some(error) = &asked.error else {
+            return self.words.say("reevaluation.asked", &[("rule", &rule)]);
+        };
+        self.words.say(
+            "reevaluation.failed",
+            &[
+                ("rule", &rule),
+                ("action", &error.action),
+                ("code", &error.code),
+                ("request_id", &visible(&error.request_id)),
+                ("message", &visible(&error.message)),
+            ],
+        )
+    }
+
     /// What Cloud Config says of a region against ours, in a cell.
     pub(super) fn expected(&self, region: &RegionCoverage) -> String {
         match &region.expected {

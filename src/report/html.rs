@@ -134,6 +134,7 @@ impl Renderer for Html {
             incomplete => !header.complete,
             reasons => header.incomplete_reasons.iter().map(|r| visible(r)).collect::<Vec<_>>(),
             header => Value::from(Serde(header)), findings => findings, regions => regions, changes => changes, held => held,
+            reevaluation => view.reevaluation(), reevaluation_failed => header.reevaluation.as_ref().is_some_and(|asked| asked.error.is_some()),
             confirmed => view.confirmations(), cut => cut, unseen => view.unseen(),
             started => view.local(&header.times.started), read => view.local(&header.times.read),
             zone => words.say("note.zone", &[("zone", view.zone())]),

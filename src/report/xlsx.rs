@@ -263,6 +263,10 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
     ] {
         fact(&mut s, styles, &words.get(label), value)?;
     }
+    let reevaluation = view.reevaluation();
+    if !reevaluation.is_empty() {
+        fact(&mut s, styles, &words.get("label.expected"), &reevaluation)?;
+    }
     for (label, time) in [
         ("label.started", &times.started),
         ("label.read", &times.read),

@@ -567,6 +567,40 @@ async fn cloud_config_is_asked_again_and_its_failure_fails_nothing() {
             Some(&1)
         );
         assert!(!run.broken_change());
+        let asked = run
+            .record
+            .header
+            .reevaluation
+            .as_ref()
+            .expect("it was asked");
+        assert_eq!(asked.rule, "cr-1234567890abcdef");
+        let code = asked.error.as_ref().map(|error| error.code.as_str());
+        assert_eq!(code, failing.then_some("NoPermission"));
+        // Whoever reads a report sees it, and a run that is rendered again has it.
+        let path = run.sealed.folder.display().to_string();
+        let ran = host
+            .run(&["report", &path, "--format", "html,xlsx", "--out", "again"])
+            .await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let page = std::fs::read_to_string(host.path("again/report.html")).expect("a page");
+        let book = std::fs::read(host.path("again/report.xlsx")).expect("a workbook");
+        let delivery = sgwarden::model::DeliverySettings {
+            location: String::new(),
+            manifest_sha256: sgwarden::model::Sha256::new("0".repeat(64)),
+        };
+        let mail = sgwarden::report::letter::letter(&run.record, &delivery).expect("a letter");
+        let book = crate::kit::mime::workbook(&book);
+        for shown in [&page, &book, &mail.text, &mail.html] {
+            assert_eq!(
+                shown.contains("Cloud Config was NOT asked"),
+                failing,
+                "{shown}"
+            );
+            assert!(
+                shown.contains("evaluate its rule cr-1234567890abcdef again"),
+                "{shown}"
+            );
+        }
     }
 }
 

@@ -233,6 +233,31 @@ async fn a_routed_letter_waits_and_is_resent_as_it_was() {
     assert!(plain(&data).contains("sg-data") && !plain(&data).contains("sg-web"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_was_not_accepted_names_the_command_that_sends_it_again() {
+    let relay = relay().await;
+    let host = host(three(), &relay).await;
+    host.write("s/a.toml", "[[mail]]\nto = [\"web@example.com\"]\n");
+    let args = ["run", "--schedule", "s/a.toml"];
+    let well = host.run(&args).await;
+    assert!(!well.stdout.contains("sgwarden resend"), "{}", well.stdout);
+    relay.set_options(ReceiverOptions {
+        reject: vec![("web@example.com".to_owned(), "550 5.1.1 nobody".to_owned())],
+        ..ReceiverOptions::default()
+    });
+    let ran = host.run(&args).await;
+    assert_eq!(ran.code, 5, "{}", ran.stderr);
+    let line = ran
+        .stdout
+        .lines()
+        .find(|line| line.contains("sgwarden resend "));
+    let run = line
+        .and_then(|line| line.rsplit(' ').next())
+        .expect("a run");
+    relay.set_options(ReceiverOptions::default());
+    assert_eq!(host.run(&["resend", run]).await.code, 0);
+}
+
 #[test]
 fn what_a_route_may_say() {
     let read = |route: &str| {

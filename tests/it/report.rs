@@ -114,6 +114,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
             language,
             approval: None,
             trigger: None,
+            reevaluation: None,
         },
         findings,
         resolved: Vec::new(),

@@ -114,6 +114,10 @@ pub(super) fn changes(paint: &Paint, record: &RunRecord) {
             say!("      {}", visible(&held.detail));
         }
     }
+    let reevaluation = view.reevaluation();
+    if !reevaluation.is_empty() {
+        say!("\n{reevaluation}");
+    }
 }
 
 /// A plan, for the person who approves it.
