@@ -108,13 +108,12 @@ impl View<'_> {
 
     /// A finding's sentence, after what says that it was closed.
     pub(super) fn with_closing(&self, finding: &Finding, sentence: String) -> String {
-        match self.closed_word(finding) {
-            word if word.is_empty() => sentence,
-            word => self.words.say(
-                "closed.sentence",
-                &[("closed", &word), ("sentence", &sentence)],
-            ),
-        }
+        let key = match self.closed(finding) {
+            Some(Closed::Whole) => "closed.sentence",
+            Some(Closed::ToApproved) => "closed.sentence_approved",
+            None => return sentence,
+        };
+        self.words.say(key, &[("sentence", &sentence)])
     }
 
     /// What became of a rule; in a run that may not change anything, whether it would be revoked.

@@ -1,7 +1,7 @@
 //! How a narrowed rule is told: what came in its place, or whose place it took.
 
 use super::view::{View, visible};
-use crate::model::{Change, Narrowing, Proposal};
+use crate::model::{AccountId, Change, FindingRule, GroupId, Held, Narrowing, Proposal, RegionId};
 use std::collections::BTreeMap;
 
 /// Rules named in one sentence at most.
@@ -51,6 +51,41 @@ impl View<'_> {
         }
     }
 
+    /// The name of a held group, where the run has it.
+    pub(super) fn group_name(&self, held: &Held) -> String {
+        let findings = self.record.findings.iter();
+        let own = findings
+            .filter(|f| (&f.account, &f.region, &f.group_id) == place(held))
+            .map(|finding| &finding.group_name);
+        let changes = self.record.changes.iter();
+        let changed = changes
+            .filter(|c| (&c.account, &c.region, &c.group_id) == place(held))
+            .map(|change| &change.group_name);
+        own.chain(changed).next().cloned().unwrap_or_default()
+    }
+
+    /// What the rules of a held group say, as far as findings speak of them.
+    pub(super) fn held_rules(&self, held: &Held) -> Vec<String> {
+        let findings = self.record.findings.iter();
+        let of_group: Vec<&FindingRule> = findings
+            .filter(|f| (&f.account, &f.region, &f.group_id) == place(held))
+            .flat_map(|finding| &finding.rules)
+            .collect();
+        let said = held.rules.iter().filter_map(|id| {
+            let rule = of_group.iter().find(|rule| rule.rule_id == *id)?;
+            Some(self.words.say(
+                "change.held_rule",
+                &[
+                    ("protocol", &visible(&rule.protocol)),
+                    ("ports", &visible(&rule.port_range)),
+                    ("source", &visible(&rule.source)),
+                    ("priority", &visible(&rule.priority)),
+                ],
+            ))
+        });
+        said.collect()
+    }
+
     fn few(&self, mut parts: Vec<String>) -> String {
         let more = parts.len().saturating_sub(MOST);
         parts.truncate(MOST);
@@ -98,6 +133,10 @@ pub(super) fn cell(narrowing: Option<&Narrowing>) -> String {
             format!("taken back, had been in place of {}", ids.join(" "))
         }
     }
+}
+
+fn place(held: &Held) -> (&AccountId, &RegionId, &GroupId) {
+    (&held.account, &held.region, &held.group_id)
 }
 
 /// Whether a plan narrows anything.

@@ -13,7 +13,9 @@ mod waivers;
 use super::view::{View, visible};
 use super::{RenderError, Renderer};
 use crate::model::{Artifact, FindingState, RegionStatus, RunRecord, Severity, Verdict};
-use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet, XlsxError};
+use rust_xlsxwriter::{
+    DocProperties, ExcelDateTime, Format, FormatAlign, Workbook, Worksheet, XlsxError,
+};
 use styles::Styles;
 
 /// Renders it.
@@ -77,6 +79,17 @@ impl Sheet<'_> {
             }
             None => self.text(column, utc, &styles.text),
         }
+    }
+
+    /// Makes the row as high as its longest cell, each with its column's width in characters.
+    fn tall(&mut self, cells: &[(&str, usize)]) -> Result<(), XlsxError> {
+        let each = |(text, width): &(&str, usize)| -> f64 {
+            text.lines().map(|line| lines(line, *width)).sum()
+        };
+        let most = cells.iter().map(each).fold(1.0, f64::max);
+        self.sheet
+            .set_row_height(self.row, (14.0 * most + 4.0).min(400.0))?;
+        Ok(())
     }
 
     fn next(&mut self) {
@@ -369,7 +382,8 @@ fn totals(s: &mut Sheet<'_>, view: &View<'_>, styles: &Styles) -> Result<(), Xls
         )?;
         if closed {
             let n = u64::try_from(view.closed_at(severity)).unwrap_or(u64::MAX);
-            s.number(5, n, &styles.number)?;
+            let left = styles.number.clone().set_align(FormatAlign::Left);
+            s.number(5, n, &left)?;
         }
         s.next();
     }
@@ -491,14 +505,14 @@ fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         ("label.rules_listed", 11.0),
         ("label.rules_read", 11.0),
         ("label.requests", 11.0),
-        ("label.error", 60.0),
-        ("label.warnings", 60.0),
+        ("label.error", 44.0),
+        ("label.warnings", 50.0),
         ("label.interfaces", 12.0),
         ("label.instances", 12.0),
-        ("label.expected", 40.0),
+        ("label.expected", 34.0),
     ];
     let mut s = table(view, styles, sheet, "Coverage", &columns)?;
-    let printed = 11;
+    let printed = 14;
     for region in &view.record.coverage.regions {
         let (status, format) = match region.status {
             RegionStatus::Ok => ("status.ok", styles.verdict(Verdict::Compliant)),
@@ -540,11 +554,7 @@ fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
         }
         let expected = view.expected(region);
         s.text(14, &expected, &styles.text)?;
-        let tall = lines(&error, 60)
-            .max(lines(&expected, 40))
-            .max(region.warnings.iter().map(|w| lines(w, 60)).sum());
-        s.sheet
-            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
+        s.tall(&[(&error, 44), (&expected, 34), (&warnings, 50)])?;
         s.next();
     }
     filter(&mut s, view, columns.len(), printed)

@@ -205,3 +205,35 @@ async fn a_run_that_only_reads_says_what_would_be_revoked() {
     assert!(html.contains("Would be revoked") && !html.contains("Revoked in this run"));
     assert!(!told(&run.record).subject.contains("closed"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_paper_the_changes_are_whole() {
+    let host = two().await;
+    let run = host.revoke("").await;
+    let book = rendered(&run.record, Format::Xlsx);
+    let strings = mime::workbook(&book);
+    // A held row has its group's name, what its rule says and why it is held.
+    for part in [
+        "name of sg-few",
+        "TCP 22/22 from 47.96.0.0/16, priority 1",
+        "narrow: it lets in",
+    ] {
+        assert!(strings.contains(part), "{part}");
+    }
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(book)).expect("a zip");
+    let mut read = |name: &str| {
+        let mut text = String::new();
+        let mut file = zip.by_name(name).expect("an entry");
+        std::io::Read::read_to_string(&mut file, &mut text).expect("text");
+        text
+    };
+    // The print area reaches the last column that has a heading, M.
+    let areas = read("xl/workbook.xml");
+    assert!(areas.contains("Changes!$A$1:$M$3"), "{areas}");
+    let sheet = read("xl/worksheets/sheet4.xml");
+    assert!(sheet.contains("orientation=\"landscape\"") && sheet.contains("fitToHeight=\"0\""));
+    assert!(
+        sheet.contains("fitToPage=\"1\"") && !sheet.contains("r=\"N1\""),
+        "{sheet}"
+    );
+}

@@ -1,13 +1,20 @@
 //! The sheets of what was changed, held back, and what would be changed.
 
 use super::styles::Styles;
-use super::{MOST_ROWS, confirm, filter, lines, table};
-use crate::model::{ChangeKind, Outcome, Verdict};
+use super::{MOST_ROWS, confirm, filter, table};
+use crate::model::{Change, ChangeKind, Outcome, Verdict};
 use crate::report::csv::{rule_text, traffic_text};
 use crate::report::view::View;
 use rust_xlsxwriter::{Worksheet, XlsxError};
 
-/// What was changed and what is held.
+/// Widths of columns, that heights of rows are reckoned by too.
+const RULE: usize = 34;
+const AFTER: usize = 30;
+const WHY: usize = 36;
+const UNDO: usize = 46;
+
+/// What was changed and what is held. All of it is for paper too: who approves or audits may have no
+/// more than that.
 pub(super) fn changes(
     view: &View<'_>,
     styles: &Styles,
@@ -15,99 +22,94 @@ pub(super) fn changes(
 ) -> Result<(), XlsxError> {
     let words = &view.words;
     let columns = [
-        ("label.outcome", 14.0),
-        ("label.region", 15.0),
-        ("label.group_id", 26.0),
-        ("label.group_name", 26.0),
-        ("label.rule", 26.0),
-        ("label.rule_before", 46.0),
-        ("label.rule_after", 40.0),
-        ("label.verdict_then", 24.0),
-        ("label.request_id", 38.0),
-        ("label.attempted", 17.0),
-        ("label.verified", 17.0),
-        ("label.why", 50.0),
-        ("label.undo", 70.0),
+        ("label.outcome", 12.0),
+        ("label.region", 13.0),
+        ("label.group_id", 21.0),
+        ("label.group_name", 20.0),
+        ("label.rule", 21.0),
+        ("label.rule_before", 34.0),
+        ("label.rule_after", 30.0),
+        ("label.verdict_then", 18.0),
+        ("label.because", 36.0),
+        ("label.undo", 46.0),
+        ("label.request_id", 20.0),
+        ("label.attempted", 16.5),
+        ("label.verified", 16.5),
     ];
     let mut s = table(view, styles, sheet, "Changes", &columns)?;
-    let printed = 8;
     for change in &view.record.changes {
         let verdicts: Vec<String> = change
             .verdict_after
             .iter()
             .map(|(check, verdict)| format!("{check}: {verdict}"))
             .collect();
-        let closed = traffic_text(&change.traffic_closed);
-        let gone = change.kind == ChangeKind::Revoke && change.outcome == Outcome::Verified;
-        let mut after = if gone {
-            words.say("change.closed", &[("traffic", &closed)])
-        } else {
-            closed
-        };
-        let instead = view.after(change.narrowing.as_ref());
-        if !instead.is_empty() {
-            after = format!("{instead}\n{after}");
-        }
-        s.text(
-            0,
-            &words.get(&format!("outcome.{}", change.outcome.as_str())),
-            &styles.outcome(change.outcome),
-        )?;
-        s.text(1, change.region.as_str(), &styles.text)?;
-        s.text(2, change.group_id.as_str(), &styles.text)?;
-        s.text(3, &change.group_name, &styles.text)?;
-        s.text(
-            4,
-            change
-                .rule
-                .get("SecurityGroupRuleId")
-                .map_or("", String::as_str),
-            &styles.text,
-        )?;
+        let verdicts = verdicts.join("\n");
         let before = rule_text(&change.rule);
-        s.text(5, &before, &styles.text)?;
-        s.text(6, &after, &styles.text)?;
-        s.text(7, &verdicts.join("\n"), &styles.text)?;
-        s.text(
-            8,
+        let after = after(view, change);
+        let why = change.error.as_deref().unwrap_or_default();
+        let undo = view.undo(&change.rule, &change.undo);
+        let look = styles.outcome(change.outcome);
+        let outcome = words.get(&format!("outcome.{}", change.outcome.as_str()));
+        s.text(0, &outcome, &look)?;
+        for (column, cell) in (1u16..).zip([
+            change.region.as_str(),
+            change.group_id.as_str(),
+            &change.group_name,
+            change.rule_id(),
+            &before,
+            &after,
+            &verdicts,
+            why,
+            &undo,
             change.request_id.as_deref().unwrap_or_default(),
-            &styles.text,
-        )?;
-        for (column, time) in [(9, &change.attempted_at), (10, &change.verified_at)] {
+        ]) {
+            s.text(column, cell, &styles.text)?;
+        }
+        for (column, time) in [(11, &change.attempted_at), (12, &change.verified_at)] {
             match time {
                 Some(time) => s.date(column, time, view, styles)?,
                 None => s.text(column, "", &styles.text)?,
             }
         }
-        s.text(
-            11,
-            change.error.as_deref().unwrap_or_default(),
-            &styles.text,
-        )?;
-        let undo = view.undo(&change.rule, &change.undo);
-        s.text(12, &undo, &styles.text)?;
-        let tall = lines(&undo, 72)
-            .max(lines(&after, 40))
-            .max(lines(&before, 48));
-        s.sheet
-            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
+        s.tall(&[
+            (&before, RULE),
+            (&after, AFTER),
+            (&verdicts, 18),
+            (why, WHY),
+            (&undo, UNDO),
+            (&change.group_name, 20),
+            // An id breaks at its hyphens.
+            (change.request_id.as_deref().unwrap_or_default(), 17),
+        ])?;
         s.next();
     }
     for held in &view.record.held {
         let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
+        let why = format!("{}: {}", reasons.join(", "), held.detail);
+        let (name, rules) = (view.group_name(held), held.rules.join("\n"));
+        let before = view.held_rules(held).join("\n");
         s.text(
             0,
             &words.get("outcome.held"),
             &styles.verdict(Verdict::Managed),
         )?;
-        s.text(1, held.region.as_str(), &styles.text)?;
-        s.text(2, held.group_id.as_str(), &styles.text)?;
-        s.text(4, &held.rules.join("\n"), &styles.text)?;
-        let why = format!("{}: {}", reasons.join(", "), held.detail);
-        s.text(11, &why, &styles.text)?;
-        let rows = f64::from(u32::try_from(held.rules.len()).unwrap_or(1));
-        s.sheet
-            .set_row_height(s.row, (14.0 * lines(&why, 50).max(rows) + 4.0).min(400.0))?;
+        for (column, cell) in (1u16..).zip([
+            held.region.as_str(),
+            held.group_id.as_str(),
+            &name,
+            &rules,
+            &before,
+            "",
+            "",
+            &why,
+            "",
+            "",
+            "",
+            "",
+        ]) {
+            s.text(column, cell, &styles.text)?;
+        }
+        s.tall(&[(&rules, 24), (&before, RULE), (&why, WHY), (&name, 20)])?;
         s.next();
     }
     confirm::rows(&mut s, view, styles)?;
@@ -119,7 +121,27 @@ pub(super) fn changes(
         )?;
         s.next();
     }
-    filter(&mut s, view, columns.len(), printed)
+    filter(&mut s, view, columns.len(), 12)
+}
+
+/// What stands, and what is let in, after a change.
+fn after(view: &View<'_>, change: &Change) -> String {
+    let closed = traffic_text(&change.traffic_closed);
+    let opened = traffic_text(&change.traffic_opened);
+    let gone = change.kind == ChangeKind::Revoke && change.outcome == Outcome::Verified;
+    let closed = if gone {
+        view.words.say("change.closed", &[("traffic", &closed)])
+    } else {
+        closed
+    };
+    let opened = if opened.is_empty() {
+        opened
+    } else {
+        view.words.say("change.opened", &[("traffic", &opened)])
+    };
+    let mut lines = vec![view.after(change.narrowing.as_ref()), closed, opened];
+    lines.retain(|line| !line.is_empty());
+    lines.join("\n")
 }
 
 /// What a run would revoke, for the person who approves it.
@@ -129,15 +151,15 @@ pub(super) fn plan(
     sheet: &mut Worksheet,
 ) -> Result<(), XlsxError> {
     let columns = [
-        ("label.region", 15.0),
-        ("label.group_id", 26.0),
-        ("label.group_name", 26.0),
-        ("label.rule", 26.0),
-        ("label.rule_before", 46.0),
-        ("label.rule_after", 40.0),
-        ("label.ends", 60.0),
-        ("label.verdict_then", 24.0),
-        ("label.undo", 70.0),
+        ("label.region", 13.0),
+        ("label.group_id", 24.0),
+        ("label.group_name", 20.0),
+        ("label.rule", 24.0),
+        ("label.rule_before", 34.0),
+        ("label.rule_after", 30.0),
+        ("label.ends", 40.0),
+        ("label.verdict_then", 18.0),
+        ("label.undo", 46.0),
     ];
     let mut s = table(view, styles, sheet, "Plan", &columns)?;
     for planned in view.record.planned.iter().take(MOST_ROWS) {
@@ -164,13 +186,14 @@ pub(super) fn plan(
         ]) {
             s.text(column, cell, &styles.text)?;
         }
-        let tall = lines(&undo, 72)
-            .max(lines(&ends, 60))
-            .max(lines(&after, 40))
-            .max(lines(&before, 48));
-        s.sheet
-            .set_row_height(s.row, (14.0 * tall + 4.0).min(400.0))?;
+        s.tall(&[
+            (&undo, UNDO),
+            (&ends, 40),
+            (&after, AFTER),
+            (&before, RULE),
+            (&then.join("\n"), 18),
+        ])?;
         s.next();
     }
-    filter(&mut s, view, columns.len(), 7)
+    filter(&mut s, view, columns.len(), 8)
 }

@@ -18,10 +18,11 @@ pub(super) fn rows(s: &mut Sheet<'_>, view: &View<'_>, styles: &Styles) -> Resul
         s.text(0, &word, &format)?;
         s.text(1, call.region.as_str(), &styles.text)?;
         s.text(2, call.group_id.as_str(), &styles.text)?;
-        s.text(8, &call.request_id, &styles.text)?;
-        s.date(9, &call.attempted_at, view, styles)?;
+        s.text(10, &call.request_id, &styles.text)?;
+        s.date(11, &call.attempted_at, view, styles)?;
         let why = format!("{} {} {}", call.action, call.run, call.detail);
-        s.text(11, why.trim_end(), &styles.text)?;
+        s.text(8, why.trim_end(), &styles.text)?;
+        s.tall(&[(why.trim_end(), 36), (&call.request_id, 17)])?;
         s.next();
     }
     Ok(())

@@ -140,11 +140,11 @@ pub(super) fn rules(
 ) -> Result<(), XlsxError> {
     let words = &view.words;
     let columns = [
-        ("label.region", 15.0),
-        ("label.group_id", 26.0),
-        ("label.group_name", 26.0),
+        ("label.region", 14.0),
+        ("label.group_id", 24.0),
+        ("label.group_name", 24.0),
         ("label.check", 15.0),
-        ("label.rule", 26.0),
+        ("label.rule", 24.0),
         ("label.priority", 9.0),
         ("label.protocol", 11.0),
         ("label.port_range", 13.0),
@@ -158,7 +158,8 @@ pub(super) fn rules(
         ("label.account", 19.0),
     ];
     let mut s = table(view, styles, sheet, "Rules", &columns)?;
-    let printed = 9;
+    // On paper too: what each rule lets in, and what became of it.
+    let printed = 11;
     let mut written = 0usize;
     for finding in view.findings() {
         for rule in &finding.rules {
@@ -190,6 +191,16 @@ pub(super) fn rules(
             for (column, cell) in (0u16..).zip(&cells) {
                 s.text(column, cell, &styles.text)?;
             }
+            let text = |at: usize| cells.get(at).map(String::as_str).unwrap_or_default();
+            s.tall(&[
+                (text(2), 24),
+                (text(7), 13),
+                (text(8), 24),
+                (text(11), 18),
+                (text(12), 30),
+                (text(13), 34),
+                (text(14), 60),
+            ])?;
             s.next();
         }
     }
