@@ -29,26 +29,15 @@ impl<'r> Open<'r> {
         }
     }
 
-    /// Sends a letter; `left`: where it stays when the password cannot be read.
-    async fn send(
-        &mut self,
-        message: &mut Message,
-        left: Option<&RunId>,
-        now: fn() -> DateTime<Utc>,
-    ) -> Vec<Receipt> {
+    /// Sends a letter; where the password cannot be read it is not sent.
+    async fn send(&mut self, message: &mut Message, now: fn() -> DateTime<Utc>) -> Vec<Receipt> {
         let opened = match self.opened.take() {
             Some(opened) => opened,
             None => self.relay.opened().await,
         };
         match self.opened.insert(opened) {
             Ok(relay) => mail::send(relay, message, now).await,
-            Err(why) => {
-                let why = match left {
-                    Some(run) => format!("{why}; then `sgwarden resend {run}`"),
-                    None => why.clone(),
-                };
-                mail::not_tried(self.relay, message, &why, now)
-            }
+            Err(why) => mail::not_tried(self.relay, message, why, now),
         }
     }
 }
@@ -103,7 +92,7 @@ pub(super) async fn mail(
         let message = mail::compose(relay, &draft).map_err(Error::Letter)?;
         let run = &record.header.run;
         let mut waiting = tools.state.put_letter(run, number, message)?;
-        let got = open.send(&mut waiting.message, Some(run), tools.now).await;
+        let got = open.send(&mut waiting.message, tools.now).await;
         tools.state.settle_letter(run, waiting, &got)?;
         receipts.extend(got);
     }
@@ -268,7 +257,7 @@ pub async fn resend(
     let mut open = relay.map(Open::new);
     for mut waiting in letters {
         let Some(open) = &mut open else { break };
-        let got = open.send(&mut waiting.message, Some(run), now).await;
+        let got = open.send(&mut waiting.message, now).await;
         state.settle_letter(run, waiting, &got)?;
         receipts.extend(got);
     }
@@ -385,7 +374,7 @@ pub async fn not_started(
             attachments: Vec::new(),
         };
         if let Ok(mut message) = mail::compose(relay, &draft) {
-            receipts.extend(open.send(&mut message, None, now).await);
+            receipts.extend(open.send(&mut message, now).await);
         }
     }
     receipts

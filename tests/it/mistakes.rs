@@ -150,7 +150,7 @@ async fn mistakes_in_the_relays_table() {
             "4: mail.from: \"nobody\" is no address",
         ),
         (
-            format!("[mail]\n{url}{from}password_file = \"gone\"\n"),
+            format!("[mail]\nurl = \"smtps://user@relay\"\n{from}password_file = \"gone\"\n"),
             "4: mail.password_file: ./gone: No such file",
         ),
         (
