@@ -230,6 +230,12 @@ pub fn read_rule<'a>(rule: &'a Rule, lists: &Lists, classic: bool) -> Option<Rea
             false
         }
     };
+    // It could be a limit of a kind that the service has since: of a Drop it would leave part open, and
+    // an Accept is read as without.
+    if policy != Some(Policy::Accept) {
+        let unknown = rule.unknown.iter();
+        unreadable.extend(unknown.map(|(name, _)| format!("the field {name} is not known here")));
+    }
     Some(ReadRule {
         rule,
         policy,
@@ -264,10 +270,12 @@ fn read_word<'w>(field: &Field, words: &[&'w str]) -> Option<&'w str> {
 /// Any integer from 1.
 fn read_priority(field: &Field) -> Option<u128> {
     let text = field.text()?;
-    if !text.bytes().all(|b| b.is_ascii_digit()) {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    text.parse::<u128>().ok().filter(|priority| *priority >= 1)
+    // Beyond all that is counted here they stand last, together.
+    let priority = text.parse::<u128>().unwrap_or(u128::MAX);
+    (priority >= 1).then_some(priority)
 }
 
 enum ProtocolName {

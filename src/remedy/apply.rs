@@ -4,7 +4,7 @@
 
 use super::digest::digest;
 use super::plan::{GroupPlan, PlannedChange};
-use super::said::{said, said_by};
+use super::said::is_there;
 use super::verify::{Attempt, CallEnd};
 use crate::cloud::call::{Effect, Request};
 use crate::cloud::failure::Fate;
@@ -418,10 +418,7 @@ fn is_one_done(change: &PlannedChange, reading: &GroupReading) -> bool {
             .read
             .iter()
             .any(|rule| rule.id() == change.rule_id),
-        ChangeKind::Authorize | ChangeKind::Modify => {
-            let wanted = said_by(&change.rule);
-            reading.rules.read.iter().any(|rule| said(rule) == wanted)
-        }
+        ChangeKind::Authorize | ChangeKind::Modify => is_there(reading, &change.rule),
     }
 }
 

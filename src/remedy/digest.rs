@@ -25,12 +25,13 @@ pub fn digest(reading: &GroupReading) -> String {
         })
         .collect();
     rules.sort();
-    let lists: Vec<(&String, &Result<Vec<String>, String>)> = reading
+    // Why a list could not be read holds a request id, which is new each time: that it could not is all.
+    let lists: Vec<(&String, Result<&Vec<String>, &str>)> = reading
         .lists
         .prefix
         .iter()
         .chain(&reading.lists.port)
-        .map(|(id, list)| (id, list.as_ref()))
+        .map(|(id, list)| (id, list.as_ref().as_ref().map_err(|_| "unread")))
         .collect();
     // Debug output quotes and escapes every text, so that no two readings print alike.
     let text = format!(

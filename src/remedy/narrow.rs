@@ -3,7 +3,7 @@
 
 use super::digest::digest;
 use super::plan::{GroupPlan, PlannedChange};
-use super::said::{said, said_by};
+use super::said::{is_there, said};
 use super::undo::{self, stands_between};
 use crate::exposure::narrow::{Inside, Keep, are_twins, is_as_promised, narrow};
 use crate::exposure::reading::read_rule;
@@ -301,10 +301,7 @@ pub fn idle<'c>(
     is_back: impl Fn(&Change) -> bool,
 ) -> Vec<&'c Change> {
     let has_id = |id: &str| now.rules.read.iter().any(|rule| rule.id() == id);
-    let is_said = |change: &Change| {
-        let wanted = said_by(&change.rule);
-        now.rules.read.iter().any(|rule| said(rule) == wanted)
-    };
+    let is_said = |change: &Change| is_there(now, &change.rule);
     let is_there = |id: &String| {
         let taken = known.iter().rev().find(|change| {
             change.kind == ChangeKind::Revoke

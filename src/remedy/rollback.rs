@@ -3,7 +3,7 @@
 
 use super::digest::digest;
 use super::plan::{GroupPlan, PlannedChange};
-use super::said::{lines, said, said_by};
+use super::said::{is_there, lines, said_in};
 use crate::model::{ApiRequest, Change, ChangeKind, GroupReading};
 use std::collections::BTreeMap;
 
@@ -21,10 +21,9 @@ pub enum Plan {
 /// Plans one group's rollback: `changes` are wanted back, `all` are what the run did to the group.
 /// `now` is a fresh reading of it.
 pub fn plan(now: &GroupReading, changes: &[&Change], all: &[&Change], merge: bool) -> Plan {
-    let there: Vec<String> = now.rules.read.iter().map(said).collect();
     let missing: Vec<&&Change> = changes
         .iter()
-        .filter(|change| !there.contains(&said_by(&change.rule)))
+        .filter(|change| !is_there(now, &change.rule))
         .collect();
     if missing.is_empty() {
         return Plan::Nothing;
@@ -79,7 +78,7 @@ fn moved(now: &GroupReading, all: &[&Change]) -> Vec<String> {
     let what = |line: &String| line.split_once(' ').map_or("", |(_, said)| said).to_owned();
     let mut missing: Vec<String> = left.group_after.iter().map(what).collect();
     let mut new: Vec<String> = Vec::new();
-    for said in lines(&now.rules.read).iter().map(what) {
+    for said in lines(now).iter().map(what) {
         match missing.iter().position(|other| *other == said) {
             Some(at) => {
                 missing.remove(at);
@@ -88,7 +87,7 @@ fn moved(now: &GroupReading, all: &[&Change]) -> Vec<String> {
         }
     }
     for change in all {
-        let said = said_by(&change.rule);
+        let said = said_in(now, &change.rule);
         // What came in a rule's place is ours: that it has gone is no difference either.
         if change.stands_in_for().is_some() {
             if let Some(at) = missing.iter().position(|other| *other == said) {

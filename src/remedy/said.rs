@@ -1,12 +1,33 @@
 //! What a rule says, whatever its id: two rules that say the same decide alike. The service gives a
 //! new id each time a rule comes back, and rewrites some spellings.
 
-use crate::model::Rule;
+use crate::model::{GroupReading, Rule};
 use std::collections::BTreeMap;
 
 /// Of a rule as read.
 pub fn said(rule: &Rule) -> String {
     said_by(&rule.field_map())
+}
+
+/// Of a rule's fields in a group: in a VPC, which has no interfaces to tell apart, NicType says nothing,
+/// and a rule comes back with the service's own.
+pub fn said_in(group: &GroupReading, fields: &BTreeMap<String, String>) -> String {
+    if group.group.is_classic() {
+        return said_by(fields);
+    }
+    let mut fields = fields.clone();
+    fields.remove("NicType");
+    said_by(&fields)
+}
+
+/// Whether a group has a rule that says what these fields say.
+pub fn is_there(group: &GroupReading, fields: &BTreeMap<String, String>) -> bool {
+    let wanted = said_in(group, fields);
+    group
+        .rules
+        .read
+        .iter()
+        .any(|rule| said_in(group, &rule.field_map()) == wanted)
 }
 
 /// Of a rule's fields.
@@ -58,7 +79,7 @@ pub fn said_by(fields: &BTreeMap<String, String>) -> String {
         field("Direction"),
         field("Policy")
     );
-    // The two interfaces of the classic network have rules of their own; in a VPC it says nothing.
+    // The two interfaces of the classic network have rules of their own.
     let public = if field("NicType") == "internet" {
         "internet".to_owned()
     } else {
@@ -78,10 +99,10 @@ pub fn said_by(fields: &BTreeMap<String, String>) -> String {
 }
 
 /// A group's rules, a line a rule, in an order of their own.
-pub fn lines(rules: &[Rule]) -> Vec<String> {
+pub fn lines(group: &GroupReading) -> Vec<String> {
+    let rules = group.rules.read.iter();
     let mut lines: Vec<String> = rules
-        .iter()
-        .map(|rule| format!("{} {}", rule.id(), said(rule)))
+        .map(|rule| format!("{} {}", rule.id(), said_in(group, &rule.field_map())))
         .collect();
     lines.sort();
     lines

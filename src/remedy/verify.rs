@@ -3,7 +3,7 @@
 
 use super::digest::digest;
 use super::plan::{GroupPlan, PlannedChange};
-use super::said::{lines, said, said_by};
+use super::said::{is_there, lines};
 use crate::exposure::traffic::{Difference, difference, part_of, shown};
 use crate::exposure::{Certainty, GroupRules, Run};
 use crate::model::{Change, ChangeKind, GroupReading, Outcome, Rule, Traffic};
@@ -85,7 +85,7 @@ pub fn verify(policy: &Policy, attempt: &Attempt) -> Vec<Change> {
                 group_after: attempt
                     .after
                     .as_ref()
-                    .map(|(reading, _)| lines(&reading.rules.read))
+                    .map(|(reading, _)| lines(reading))
                     .unwrap_or_default(),
                 spelled_before: Vec::new(),
                 intent_of: None,
@@ -97,9 +97,9 @@ pub fn verify(policy: &Policy, attempt: &Attempt) -> Vec<Change> {
 /// What the two readings say, once for all changes of the group.
 struct Facts {
     /// The rules before.
-    before: Vec<Rule>,
+    before: Option<GroupReading>,
     /// The rules after; `None` where there is no settled reading.
-    after: Option<Vec<Rule>>,
+    after: Option<GroupReading>,
     closed: BTreeMap<String, Vec<Traffic>>,
     /// What each revocation should have closed, by the reading before: what is waived is no difference.
     due: BTreeMap<String, Vec<Traffic>>,
@@ -113,13 +113,13 @@ struct Facts {
 }
 
 /// Whether a change is so in a set of rules.
-fn is_so(planned: &PlannedChange, rules: &[Rule]) -> bool {
+fn is_so(planned: &PlannedChange, reading: &GroupReading) -> bool {
     match planned.kind {
-        ChangeKind::Revoke => !rules.iter().any(|rule| rule.id() == planned.rule_id),
-        ChangeKind::Authorize | ChangeKind::Modify => {
-            let wanted = said_by(&planned.rule);
-            rules.iter().any(|rule| said(rule) == wanted)
+        ChangeKind::Revoke => {
+            let mut rules = reading.rules.read.iter();
+            !rules.any(|rule| rule.id() == planned.rule_id)
         }
+        ChangeKind::Authorize | ChangeKind::Modify => is_there(reading, &planned.rule),
     }
 }
 
@@ -135,11 +135,7 @@ impl Facts {
     fn of(policy: &Policy, attempt: &Attempt) -> Self {
         let plan = &attempt.plan;
         let mut facts = Self {
-            before: attempt
-                .before
-                .as_ref()
-                .map(|r| r.rules.read.clone())
-                .unwrap_or_default(),
+            before: attempt.before.clone(),
             exact: false,
             after: None,
             closed: BTreeMap::new(),
@@ -169,7 +165,7 @@ impl Facts {
         if !whole {
             return facts;
         }
-        facts.after = Some(after.rules.read.clone());
+        facts.after = Some(after.clone());
         let Some(before) = &attempt.before else {
             return facts;
         };
@@ -252,7 +248,11 @@ impl Facts {
             return (Outcome::Failed, trouble());
         }
         if attempt.call == CallEnd::NotMade {
-            return if is_so(planned, &self.before) {
+            return if self
+                .before
+                .as_ref()
+                .is_some_and(|before| is_so(planned, before))
+            {
                 (
                     Outcome::AlreadyGone,
                     Some("it was so before anything was asked for".to_owned()),

@@ -252,6 +252,25 @@ async fn drifted_is_left_alone_and_already_gone_is_said() {
     assert_eq!(outcomes(&run), [Outcome::AlreadyGone]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_cannot_be_read_and_decides_nothing_is_no_change_of_the_group() {
+    // Each answer about the list has a request id of its own.
+    let mut dns = Rule::ingress("UDP", "53/53", "");
+    dns.source_prefix_list_id = "pl-1".to_owned();
+    let host = Host::new(world(&[("sg-a", vec![ssh_open(), dns])])).await;
+    host.cloud
+        .add_fault(fault("DescribePrefixListAttributes=Forbidden.RAM"));
+    let run = host.revoke("").await;
+    assert_eq!(
+        outcomes(&run),
+        [Outcome::Verified],
+        "{:?}",
+        run.record.changes
+    );
+    assert!(!run.broken_change());
+    assert_eq!(host.rules("sg-a").len(), 1);
+}
+
 fn plan_job(host: &Host) -> sgwarden::job::Job {
     let mut job = host.job("");
     job.schedule.remediation.mode = sgwarden::policy::remediation::Mode::Plan;

@@ -115,6 +115,29 @@ fn ingress_counts_here_egress_does_not() {
 }
 
 #[test]
+fn a_drop_with_a_key_that_is_not_known_could_leave_part_open() {
+    let with_key = |lines: &[&str], at: usize| {
+        let mut group = group(lines);
+        let key = ("SourceCountry".to_owned(), "\"cn\"".to_owned());
+        group.rules.read[at].unknown.push(key);
+        group
+    };
+    let dropped = ["drop tcp 22/22 0.0.0.0/0 1", "accept tcp 22/22 0.0.0.0/0 2"];
+    assert_eq!(verdict(&group(&dropped)), Compliant);
+    let doubted = with_key(&dropped, 0);
+    assert_eq!(verdict(&doubted), Undetermined);
+    let judged = judge(risky_ports(), &doubted);
+    let reason = judged.findings[0].reason.clone().unwrap_or_default();
+    assert!(
+        reason.contains("the field SourceCountry is not known here"),
+        "{reason}"
+    );
+    // An Accept is read as without it, as with every limit.
+    assert_eq!(verdict(&with_key(&[OPEN], 0)), Exposed);
+    assert_eq!(verdict(&with_key(&dropped, 1)), Compliant);
+}
+
+#[test]
 fn priority_is_any_integer_from_1_as_number_or_text() {
     table(&[
         (&["accept tcp 22/22 0.0.0.0/0 110"], Exposed),
@@ -130,6 +153,18 @@ fn priority_is_any_integer_from_1_as_number_or_text() {
             &[
                 "drop tcp 22/22 0.0.0.0/0 10",
                 "accept tcp 22/22 0.0.0.0/0 9",
+            ],
+            Exposed,
+        ),
+        // However large.
+        (
+            &["accept tcp 22/22 0.0.0.0/0 999999999999999999999999999999999999999999"],
+            Exposed,
+        ),
+        (
+            &[
+                "drop tcp 22/22 0.0.0.0/0 999999999999999999999999999999999999999999",
+                "accept tcp 22/22 0.0.0.0/0 1",
             ],
             Exposed,
         ),

@@ -51,6 +51,35 @@ async fn classic_groups_roll_back_on_the_interface_they_were_open_on() {
     assert_eq!(after, before);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_a_vpc_comes_back_whatever_its_interface_was_called() {
+    // The service shows "intranet" there; an old rule may say otherwise, and comes back without.
+    let text = r#"{"IpProtocol":"TCP","PortRange":"22/22","SourceCidrIp":"0.0.0.0/0","NicType":"internet"}"#;
+    let rule = Rule::from_json(text).expect("a rule");
+    for mode in ["revoke", "narrow"] {
+        let host = Host::new(world(&[("sg-a", vec![rule.clone()])])).await;
+        host.write(
+            "s/live.toml",
+            &format!("[remediation]\nmode = \"{mode}\"\nkeep = [\"10.0.0.0/8\"]\n"),
+        );
+        let ran = host
+            .run(&["run", "--schedule", "s/live.toml", "--json"])
+            .await;
+        assert_eq!(ran.code, 0, "{mode}: {}{}", ran.stdout, ran.stderr);
+        let run = ran.json()["run"].as_str().expect("an id").to_owned();
+        let ran = host.run(&["rollback", &run, "--json"]).await;
+        assert_eq!(ran.code, 0, "{mode}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(host.rules("sg-a").len(), 1, "{mode}");
+        let ran = host.run(&["rollback", &run, "--json"]).await;
+        assert_eq!(
+            ran.json()["changes"]["already_gone"],
+            1,
+            "{mode}: {}",
+            ran.stdout
+        );
+    }
+}
+
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
     lines

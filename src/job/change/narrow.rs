@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::remedy::narrow::{decide_nothing, halves, idle, take_back};
 use crate::remedy::plan::GroupPlan;
-use crate::remedy::said::{said, said_by};
+use crate::remedy::said::{said_by, said_in};
 use crate::state::journal::Journal;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,7 +94,14 @@ impl Changing<'_> {
             .filter(|change| matches!(change.outcome, Outcome::Verified | Outcome::AlreadyGone))
             .map(|change| (place(change), said_by(&change.rule)))
             .collect();
-        let is_back = |old: &Change| back.contains(&(place(old), said_by(&old.rule)));
+        let is_back = |old: &Change| {
+            let mut fields = old.rule.clone();
+            // Only in the classic network a rule comes back with its interface.
+            if !old.undo.params.keys().any(|key| key.ends_with("NicType")) {
+                fields.remove("NicType");
+            }
+            back.contains(&(place(old), said_by(&fields)))
+        };
         // A person asked for this, and for this group.
         self.take_back(&added, known, is_back, |_| None, journal)
             .await
@@ -316,15 +323,18 @@ pub(super) fn name_new_rule(
     before: Option<&GroupReading>,
     after: Option<&GroupReading>,
 ) {
-    let wanted = said_by(&change.rule);
     let before: BTreeSet<&str> = before
         .iter()
         .flat_map(|reading| reading.rules.read.iter().map(Rule::id))
         .collect();
     let new = after
-        .iter()
-        .flat_map(|reading| &reading.rules.read)
-        .find(|rule| said(rule) == wanted && !before.contains(rule.id()));
+        .into_iter()
+        .flat_map(|reading| reading.rules.read.iter().map(move |rule| (reading, rule)))
+        .find(|(reading, rule)| {
+            let said = |fields| said_in(reading, fields);
+            said(&rule.field_map()) == said(&change.rule) && !before.contains(rule.id())
+        })
+        .map(|(_, rule)| rule);
     if let Some(rule) = new {
         let fields = rule.field_map();
         if change.narrowing.is_none() {

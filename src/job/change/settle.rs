@@ -8,7 +8,7 @@ use crate::cloud::read_group;
 use crate::model::{Change, ChangeKind, GroupReading, Outcome, RunRecord};
 use crate::policy::Policy;
 use crate::remedy::digest::digest;
-use crate::remedy::said::{said, said_by};
+use crate::remedy::said::is_there;
 use crate::remedy::verify;
 use crate::state::holds::Done;
 use crate::state::journal::{Entry, Orphan};
@@ -228,10 +228,7 @@ fn is_done(change: &Change, reading: &GroupReading) -> bool {
                 .map_or("", String::as_str);
             !reading.rules.read.iter().any(|rule| rule.id() == id)
         }
-        ChangeKind::Authorize | ChangeKind::Modify => {
-            let wanted = said_by(&change.rule);
-            reading.rules.read.iter().any(|rule| said(rule) == wanted)
-        }
+        ChangeKind::Authorize | ChangeKind::Modify => is_there(reading, &change.rule),
     }
 }
 
