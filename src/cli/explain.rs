@@ -6,16 +6,19 @@ mod interface;
 use super::exit::{Exit, Failure};
 use super::scan::{checks_of, packs_of};
 use super::{Global, setup, show};
+use crate::cloud::Client;
 use crate::cloud::collect::{Collected, Request, collect};
-use crate::config::program::is_region;
-use crate::config::schedule::{Schedule, is_group};
+use crate::config::program::{Program, is_region};
+use crate::config::schedule::{Schedule, is_account, is_group};
 use crate::exposure::egress::Egress;
 use crate::exposure::explain::{Question, example, explain};
-use crate::exposure::set::parse_address;
+use crate::exposure::set::{parse_address, parse_any_cidr};
 use crate::exposure::{Certainty, GroupRules, Internet};
-use crate::model::{Family, GroupId, GroupReading, Protocol, RegionId, Verdict};
-use crate::policy::{Check, Policy, Side, assess};
+use crate::model::{AccountId, Family, GroupId, GroupReading, Protocol, RegionId, Verdict};
+use crate::policy::{Check, Policy, Side, Waiver, Waivers, assess};
+use chrono::{NaiveDate, Utc};
 use clap::Args;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Arguments of `explain`.
@@ -33,6 +36,12 @@ pub(super) struct Explain {
     /// tcp, udp, icmp, icmpv6 or gre [default, where a port or source is named: tcp]
     #[arg(long, value_parser = parse_protocol)]
     protocol: Option<Protocol>,
+    /// In this account and not that of the keys; the role of [accounts] is assumed there
+    #[arg(long, value_name = "A")]
+    account: Option<String>,
+    /// By the checks, trusted networks and waivers of this schedule
+    #[arg(long, value_name = "FILE", conflicts_with = "packs")]
+    schedule: Option<PathBuf>,
     /// One source address [default: the whole internet, both families]
     #[arg(long, value_name = "IP")]
     source: Option<std::net::IpAddr>,
@@ -64,6 +73,13 @@ impl Explain {
                 self.region
             )));
         }
+        if let Some(account) = &self.account
+            && !is_account(account)
+        {
+            return Err(Failure::usage(format!(
+                "--account \"{account}\" must be an account id of 16 digits"
+            )));
+        }
         self.refuse_impossible()?;
         if of_interface {
             if self.check.is_some() || !self.packs.is_empty() {
@@ -71,17 +87,21 @@ impl Explain {
                     "--check and --pack are of a group's findings; of an interface name a packet",
                 ));
             }
-            return interface::run(global, &self.group, &self.region, &self.questions()).await;
+            let (program, judging) = self.judging(global)?;
+            let (client, account) = entered(&program, self.account.as_deref()).await?;
+            let asked = interface::Asked {
+                account,
+                id: &self.group,
+                region: &self.region,
+                questions: &self.questions(),
+                judging: &judging,
+            };
+            return interface::run(global, client, &asked).await;
         }
-        let checks = self.checks(global)?;
-        let program = setup::program(global)?;
-        let client = Arc::new(setup::client(&program).await?);
-        let identity = client
-            .caller_identity()
-            .await
-            .map_err(|why| Failure::start(format!("cannot start: {why}")))?;
+        let (program, judging) = self.judging(global)?;
+        let (client, account) = entered(&program, self.account.as_deref()).await?;
         let request = Request {
-            account: identity.value.account,
+            account,
             regions: Some(vec![RegionId::new(self.region.clone())]),
             exclude_regions: Vec::new(),
             groups: Some(vec![GroupId::new(self.group.clone())]),
@@ -114,8 +134,12 @@ impl Explain {
                 Some(why) => Failure {
                     exit: Exit::Incomplete,
                     message: format!(
-                        "cannot read {} in {}: {} {}: {}",
-                        self.group, self.region, why.action, why.code, why.message
+                        "cannot read {} in {}: {}: {}",
+                        self.group,
+                        self.region,
+                        // What we found ourselves is no call's.
+                        format!("{} {}", why.action, why.code).trim_start(),
+                        why.message
                     ),
                 },
                 None => Failure {
@@ -129,9 +153,9 @@ impl Explain {
         };
         let complete = group.rules.incomplete.is_none();
         if self.names_a_packet() {
-            self.answer(global, &group);
+            self.answer(global, &judging, &group);
         } else {
-            findings(global, checks, &group);
+            findings(global, &judging, &group);
         }
         Ok(if complete {
             Exit::Done
@@ -144,13 +168,26 @@ impl Explain {
         self.port.is_some() || self.protocol.is_some() || self.source.is_some()
     }
 
-    /// The checks whose findings are asked for.
-    fn checks(&self, global: &Global) -> Result<Vec<Check>, Failure> {
-        let checks = if self.packs.is_empty() {
-            Schedule::defaults("explain").checks
-        } else {
-            checks_of(&packs_of(&self.packs, &setup::base(global))?)?
+    /// The configuration, and what is judged by: all mistakes are told before anything is called.
+    fn judging(&self, global: &Global) -> Result<(Program, Judging), Failure> {
+        let (program, mut schedule) = match &self.schedule {
+            Some(file) => setup::program_and_schedule(global, file)?,
+            None => (setup::program(global)?, Schedule::defaults("explain")),
         };
+        if !self.packs.is_empty() {
+            schedule.checks = checks_of(&packs_of(&self.packs, &setup::base(global))?)?;
+        }
+        schedule.checks = self.checks(schedule.checks)?;
+        if self.account.is_some() && program.role.is_none() {
+            return Err(Failure::usage(
+                "--account names another account, but sgwarden.toml has no [accounts] role to assume there",
+            ));
+        }
+        Ok((program, Judging::of(&schedule)))
+    }
+
+    /// The checks whose findings are asked for.
+    fn checks(&self, checks: Vec<Check>) -> Result<Vec<Check>, Failure> {
         let Some(id) = &self.check else {
             return Ok(checks);
         };
@@ -158,7 +195,7 @@ impl Explain {
         match checks.into_iter().find(|check| check.id == *id) {
             Some(check) => Ok(vec![check]),
             None => Err(Failure::usage(format!(
-                "--check {id} is in none of the packs; there is {}; --pack names others",
+                "--check {id} is in none of the packs; there is {}; --pack or --schedule names others",
                 known.join(", ")
             ))),
         }
@@ -206,7 +243,7 @@ impl Explain {
             .collect()
     }
 
-    fn answer(&self, global: &Global, group: &GroupReading) {
+    fn answer(&self, global: &Global, judging: &Judging, group: &GroupReading) {
         let rules = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
         let internet = Internet::whole();
         let mut parts = Vec::new();
@@ -215,23 +252,100 @@ impl Explain {
             let opening = explain(&rules, &internet, Certainty::Opening, &question);
             parts.push((question, closing, opening));
         }
-        show::explained(global, group, &parts);
+        let notes = judging.notes(&[group], self.source);
+        show::explained(global, group, &parts, &notes);
     }
 }
 
+/// What a group is judged by: a schedule's policy, or the defaults.
+struct Judging {
+    policy: Policy,
+    waivers: Vec<Waiver>,
+    /// In the schedule's zone.
+    today: NaiveDate,
+}
+
+impl Judging {
+    fn of(schedule: &Schedule) -> Self {
+        let today = Utc::now().with_timezone(&schedule.timezone).date_naive();
+        let file = schedule.waivers.file();
+        let waivers = file.map(|file| file.waivers.clone()).unwrap_or_default();
+        // Each network was checked when the schedule was read.
+        let internet =
+            Internet::less_trusted(&schedule.trusted).unwrap_or_else(|_| Internet::whole());
+        Self {
+            policy: Policy {
+                checks: schedule.checks.clone(),
+                internet,
+                trusted: schedule.trusted.clone(),
+                waivers: Waivers::on(waivers.clone(), today),
+            },
+            waivers,
+            today,
+        }
+    }
+
+    /// What people must know of the policy to understand an answer about these groups.
+    fn notes(&self, groups: &[&GroupReading], source: Option<std::net::IpAddr>) -> show::Notes {
+        let of_group = |waiver: &&Waiver| {
+            groups.iter().any(|group| {
+                waiver.group == group.id()
+                    && waiver
+                        .account
+                        .as_ref()
+                        .is_none_or(|own| *own == group.account)
+                    && waiver
+                        .region
+                        .as_ref()
+                        .is_none_or(|own| *own == group.region)
+            })
+        };
+        let asked = source.and_then(|ip| parse_address(&ip.to_string()));
+        let has = |network: &&String| {
+            let network = parse_any_cidr(network);
+            asked.is_some_and(|(family, address)| {
+                network.is_some_and(|(of, (low, high))| {
+                    of == family && low <= address && address <= high
+                })
+            })
+        };
+        let trusted = &self.policy.trusted;
+        show::Notes {
+            source_trusted_by: trusted.iter().find(has).cloned(),
+            trusted: trusted.clone(),
+            waivers: self.waivers.iter().filter(of_group).cloned().collect(),
+            today: self.today,
+        }
+    }
+}
+
+/// A client, and the account that is meant: one's own, or another that was entered.
+async fn entered(
+    program: &Program,
+    account: Option<&str>,
+) -> Result<(Arc<Client>, AccountId), Failure> {
+    let client = Arc::new(setup::client(program).await?);
+    let cannot = |why| Failure::start(format!("cannot start: {why}"));
+    let identity = client.caller_identity().await.map_err(cannot)?;
+    let own = identity.value.account;
+    let Some(account) = account.map(AccountId::from).filter(|other| *other != own) else {
+        return Ok((client, own));
+    };
+    client
+        .enter(&account)
+        .await
+        .map_err(|why| Failure::start(format!("cannot enter account {account}: {why}")))?;
+    Ok((client, account))
+}
+
 /// Of each finding one packet that gets in, or out.
-fn findings(global: &Global, checks: Vec<Check>, group: &GroupReading) {
+fn findings(global: &Global, judging: &Judging, group: &GroupReading) {
     let ingress = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
     let out = Egress::of(group);
     let egress = out.rules(group);
-    let policy = Policy {
-        checks,
-        internet: Internet::whole(),
-        trusted: Vec::new(),
-        waivers: crate::policy::Waivers::default(),
-    };
+    let policy = &judging.policy;
     let mut all = Vec::new();
-    for finding in assess(&policy, group).findings {
+    for finding in assess(policy, group).findings {
         let certainty = if finding.verdict == Verdict::Undetermined {
             Certainty::Opening
         } else {
@@ -240,15 +354,16 @@ fn findings(global: &Global, checks: Vec<Check>, group: &GroupReading) {
         let Some(check) = policy.checks.iter().find(|check| check.id == finding.check) else {
             continue;
         };
-        let side = Side::of(&policy, check, &ingress, Some(&egress));
+        let side = Side::of(policy, check, &ingress, Some(&egress));
         let runs = check.exposed(side.rules, certainty, side.addresses);
         let of = |run| example(side.rules, side.addresses, certainty, run);
         all.push(show::Found {
             example: runs.first().map(of),
             check: check.clone(),
             finding,
+            less_trusted: !policy.trusted.is_empty(),
         });
     }
     let ids: Vec<String> = policy.checks.iter().map(|check| check.id.clone()).collect();
-    show::found(global, group, &ids, &all);
+    show::found(global, group, &ids, &all, &judging.notes(&[group], None));
 }

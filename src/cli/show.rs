@@ -42,10 +42,12 @@ macro_rules! mutter {
 
 mod found;
 mod interface;
+mod notes;
 mod run;
 
 pub(super) use found::{Found, found};
 pub(super) use interface::{Asked, explained_interface};
+pub(super) use notes::Notes;
 use run::{changes, record};
 pub(super) use run::{demo_run, planned};
 
@@ -429,13 +431,16 @@ pub(super) fn explained(
     global: &Global,
     group: &GroupReading,
     parts: &[(Question, Explanation, Explanation)],
+    notes: &Notes,
 ) {
     if global.json {
         let answers = answers(parts, steps);
-        print_json(&json!({
+        let mut answer = json!({
             "group": group.group.id, "name": group.group.name, "region": group.region,
             "incomplete": group.rules.incomplete, "answers": answers,
-        }));
+        });
+        notes.into(&mut answer);
+        print_json(&answer);
         return;
     }
     let paint = Paint::of(global);
@@ -443,6 +448,7 @@ pub(super) fn explained(
     for (question, closing, opening) in parts {
         explain_one(&paint, question, closing, opening);
     }
+    notes.tell();
 }
 
 fn group_head(paint: &Paint, group: &GroupReading) {

@@ -429,3 +429,46 @@ async fn an_account_in_no_directory_is_told_so_by_check() {
         ran.stdout
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_enters_the_account_that_is_named() {
+    let host = host(Options::default()).await;
+    let explain = async |account: &str, group: &str| {
+        let args = ["explain", group, "--region", REGION, "--account", account];
+        host.run(&args).await
+    };
+    let ran = explain(SECOND, "sg-second").await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("risky-ports high: exposed"),
+        "{}",
+        ran.stdout
+    );
+    // One's own is not entered; a group of another account is not there.
+    assert_eq!(explain(ACCOUNT, "sg-own").await.code, 0);
+    let ran = explain(SECOND, "sg-own").await;
+    assert!(
+        ran.code == 3
+            && ran
+                .stderr
+                .contains("cannot read sg-own in cn-hangzhou: unknown-group"),
+        "{}",
+        ran.stderr
+    );
+    // What is wrong with the account is told, before anything is called where that is known.
+    let ran = explain("4000000000000004", "sg-x").await;
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("cannot enter account 4000000000000004"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(explain("second", "sg-x").await.code, 2);
+    host.write("sgwarden.toml", "");
+    let ran = explain(SECOND, "sg-second").await;
+    assert!(
+        ran.code == 2 && ran.stderr.contains("[accounts] role"),
+        "{}",
+        ran.stderr
+    );
+}

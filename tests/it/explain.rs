@@ -120,3 +120,96 @@ async fn a_check_is_named_or_a_packet_and_never_both() {
         assert!(ran.stderr.contains(names), "{}", ran.stderr);
     }
 }
+
+const WAIVERS: &str = "[[waiver]]\ngroup = \"sg-a\"\ncheck = \"risky-ports\"\nports = [\"22\"]\nsources = [\"0.0.0.0/0\"]\n\
+    owner = \"web team\"\napproved_by = \"Ada Chen\"\nreason = \"partners\"\nexpires = 2999-12-31\n\
+    [[waiver]]\ngroup = \"sg-b\"\ncheck = \"*\"\nports = [\"22\"]\nsources = [\"0.0.0.0/0\"]\n\
+    owner = \"data team\"\napproved_by = \"Bo Lin\"\nreason = \"was needed\"\nexpires = 2020-01-01\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedules_trusted_networks_and_waivers_are_said() {
+    let trusted = Rule::ingress("TCP", "22/22", "47.96.0.0/12");
+    let host = host(&[
+        ("sg-a", vec![ssh_open()]),
+        ("sg-b", vec![ssh_open()]),
+        ("sg-c", vec![trusted]),
+    ])
+    .await;
+    host.write("waivers.toml", WAIVERS);
+    host.write(
+        "schedules/w.toml",
+        "[policy]\ntrusted = [\"47.96.0.0/12\"]\nwaivers = \"waivers.toml\"\n",
+    );
+    let explain = async |group: &str, more: &[&str]| {
+        let base = [
+            "explain",
+            group,
+            "--region",
+            REGION,
+            "--schedule",
+            "schedules/w.toml",
+        ];
+        let ran = host.run(&[&base[..], more].concat()).await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran
+    };
+    // Approved in full: shown as such, with who approved it.
+    let said = explain("sg-a", &[]).await.stdout;
+    for part in [
+        "risky-ports high: waived",
+        "Approved by Ada Chen for web team until 2999-12-31: partners",
+        "IPv4 internet less the trusted networks",
+        "Trusted networks do not count as internet: 47.96.0.0/12.",
+        "Waiver of sg-a under risky-ports: 22 from 0.0.0.0/0",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("sg-b"), "{said}");
+    let json = explain("sg-a", &["--json"]).await.json();
+    assert_eq!(json["findings"][0]["waiver"]["owner"], "web team");
+    assert_eq!(json["waivers"][0]["active"], true);
+    assert_eq!(json["trusted"][0], "47.96.0.0/12");
+    // What is over counts for nothing, and is said.
+    let said = explain("sg-b", &[]).await.stdout;
+    assert!(said.contains("risky-ports high: exposed"), "{said}");
+    assert!(
+        said.contains("EXPIRED waiver of sg-b under every check"),
+        "{said}"
+    );
+    // What only trusted networks reach is no finding, and why is said.
+    let said = explain("sg-c", &[]).await.stdout;
+    assert!(said.contains("nothing is exposed") && said.contains("do not count as internet"));
+    // Of a packet: it gets in, and from where it is trusted.
+    let from = ["--port", "22", "--source", "47.96.1.2"];
+    let said = explain("sg-c", &from).await.stdout;
+    assert!(said.contains(": accepted"), "{said}");
+    assert!(said.contains("lies in the trusted 47.96.0.0/12"), "{said}");
+    let json = explain("sg-c", &["--source", "8.8.8.8", "--json"])
+        .await
+        .json();
+    assert_eq!(json["source_trusted_by"], serde_json::Value::Null);
+    assert_eq!(json["answers"][0]["answer"], "dropped");
+    // Without a schedule nothing is trusted or approved.
+    let ran = host.run(&["explain", "sg-a", "--region", REGION]).await;
+    assert!(
+        ran.stdout.contains("risky-ports high: exposed"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        !ran.stdout.contains("aiver") && !ran.stdout.contains("rusted"),
+        "{}",
+        ran.stdout
+    );
+    let both = [
+        "explain",
+        "sg-a",
+        "--region",
+        REGION,
+        "--schedule",
+        "schedules/w.toml",
+        "--pack",
+        "admin",
+    ];
+    assert_eq!(host.run(&both).await.code, 2);
+}

@@ -1,11 +1,14 @@
 //! `explain eni-...`: all rules of all groups of an interface, in one order.
 
+use super::Judging;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{Global, setup, show};
+use crate::cli::{Global, show};
+use crate::cloud::Client;
 use crate::cloud::collect::{Collected, Request, collect, read_interface};
 use crate::exposure::explain::{Question, explain};
+use crate::exposure::set::address_text;
 use crate::exposure::{Certainty, GroupRules, Internet};
-use crate::model::{CallError, GroupId, GroupReading, RegionId};
+use crate::model::{AccountId, CallError, GroupId, GroupReading, RegionId};
 use std::sync::Arc;
 
 /// Whether a word may be an interface's id.
@@ -15,24 +18,32 @@ pub(super) fn is_interface(word: &str) -> bool {
     })
 }
 
+/// What is asked about an interface.
+pub(super) struct Asked<'a> {
+    /// Whose it is.
+    pub(super) account: AccountId,
+    /// Its id.
+    pub(super) id: &'a str,
+    /// Its region.
+    pub(super) region: &'a str,
+    /// The packets.
+    pub(super) questions: &'a [Question],
+    /// The policy.
+    pub(super) judging: &'a Judging,
+}
+
 /// Reads an interface and its groups, and answers the questions about them.
 pub(super) async fn run(
     global: &Global,
-    id: &str,
-    region: &str,
-    questions: &[Question],
+    client: Arc<Client>,
+    asked: &Asked<'_>,
 ) -> Result<Exit, Failure> {
-    let program = setup::program(global)?;
-    let client = Arc::new(setup::client(&program).await?);
-    let identity = client
-        .caller_identity()
-        .await
-        .map_err(|why| Failure::start(format!("cannot start: {why}")))?;
+    let (id, region) = (asked.id, asked.region);
     let incomplete = |message: String| Failure {
         exit: Exit::Incomplete,
         message,
     };
-    let account = identity.value.account;
+    let account = asked.account.clone();
     let place = RegionId::new(region);
     let interface = read_interface(&client, &account, &place, id)
         .await
@@ -86,18 +97,25 @@ pub(super) async fn run(
     );
     let internet = Internet::whole();
     let mut parts = Vec::new();
-    for question in questions {
+    for question in asked.questions {
         let closing = explain(&rules, &internet, Certainty::Closing, question);
         let opening = explain(&rules, &internet, Certainty::Opening, question);
         parts.push((question.clone(), closing, opening));
     }
-    let asked = show::Asked {
+    let source = asked.questions.first().and_then(|question| {
+        let address = question.source?;
+        address_text(question.family, address).parse().ok()
+    });
+    let notes = asked
+        .judging
+        .notes(&groups.iter().collect::<Vec<_>>(), source);
+    let shown = show::Asked {
         id,
         region,
         instance: &interface.instance,
         groups: &groups,
     };
-    show::explained_interface(global, &asked, &parts);
+    show::explained_interface(global, &shown, &parts, &notes);
     let whole = groups.iter().all(|group| group.rules.incomplete.is_none());
     Ok(if whole { Exit::Done } else { Exit::Incomplete })
 }

@@ -1,7 +1,7 @@
 //! `explain` without a packet: of each finding one packet that gets in, as a sentence for whoever has
 //! to decide, and as a table for whoever checks it.
 
-use super::{Paint, print_json, steps, table};
+use super::{Notes, Paint, print_json, steps, table};
 use crate::cli::Global;
 use crate::exposure::explain::{Example, Step};
 use crate::exposure::set::address_text;
@@ -21,6 +21,8 @@ pub(in crate::cli) struct Found {
     pub(in crate::cli) check: Check,
     /// One packet that gets in, or out (of an undetermined finding, that may).
     pub(in crate::cli) example: Option<Example>,
+    /// Trusted networks are no part of the internet it speaks of.
+    pub(in crate::cli) less_trusted: bool,
 }
 
 /// All findings of a group.
@@ -29,13 +31,16 @@ pub(in crate::cli) fn found(
     group: &GroupReading,
     checks: &[String],
     all: &[Found],
+    notes: &Notes,
 ) {
     if global.json {
         let findings: Vec<Value> = all.iter().map(as_json).collect();
-        print_json(&json!({
+        let mut answer = json!({
             "group": group.group.id, "name": group.group.name, "region": group.region,
             "incomplete": group.rules.incomplete, "checks": checks, "findings": findings,
-        }));
+        });
+        notes.into(&mut answer);
+        print_json(&answer);
         return;
     }
     let paint = Paint::of(global);
@@ -46,8 +51,8 @@ pub(in crate::cli) fn found(
     for found in all {
         let code = match found.finding.verdict {
             Verdict::Undetermined => "1;35",
-            Verdict::Compliant => "32",
-            Verdict::Exposed | Verdict::Managed | Verdict::Waived => "1;31",
+            Verdict::Compliant | Verdict::Waived => "32",
+            Verdict::Exposed | Verdict::Managed => "1;31",
         };
         say!(
             "\n{} {}: {}",
@@ -76,6 +81,7 @@ pub(in crate::cli) fn found(
             say!("  Also: {}", others.join(", "));
         }
     }
+    notes.tell();
 }
 
 /// What a person who has to decide should know.
@@ -126,10 +132,18 @@ fn sentence(found: &Found) -> String {
     } else {
         format!("So does one {ways} {accepted} of the {asked} addresses of the {network}.")
     };
-    let managed = if finding.verdict == Verdict::Managed {
-        " A cloud service manages this group: it is shown and never changed."
-    } else {
-        ""
+    let managed = match (finding.verdict, &finding.waiver) {
+        (Verdict::Managed, _) => {
+            " A cloud service manages this group: it is shown and never changed.".to_owned()
+        }
+        (Verdict::Waived, Some(waiver)) => format!(
+            " Approved by {} for {} until {}: {}",
+            visible(&waiver.approved_by),
+            visible(&waiver.owner),
+            waiver.expires,
+            visible(&waiver.reason)
+        ),
+        _ => String::new(),
     };
     let mut letters = packet.chars();
     let first: String = letters
@@ -144,6 +158,9 @@ fn sentence(found: &Found) -> String {
 fn network(found: &Found, example: &Example) -> String {
     let family = family(example.packet.family);
     match found.check.audience {
+        Audience::Internet if found.less_trusted => {
+            format!("{family} internet less the trusted networks")
+        }
         Audience::Internet => format!("{family} internet"),
         Audience::Private => format!("private {family} networks"),
     }
@@ -188,7 +205,7 @@ fn as_json(found: &Found) -> Value {
     });
     json!({
         "check": finding.check, "severity": finding.severity, "verdict": finding.verdict,
-        "reason": finding.reason, "sentence": sentence(found), "exposed": finding.exposed,
+        "reason": finding.reason, "waiver": finding.waiver, "sentence": sentence(found), "exposed": finding.exposed,
         "packet": packet,
     })
 }

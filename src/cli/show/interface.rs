@@ -1,6 +1,6 @@
 //! `explain` of an interface: as of a group, with the group whose rule each is.
 
-use super::{Paint, answers, explain_one, print_json, steps};
+use super::{Notes, Paint, answers, explain_one, print_json, steps};
 use crate::cli::Global;
 use crate::exposure::explain::{Explanation, Question};
 use crate::model::GroupReading;
@@ -56,6 +56,7 @@ pub(in crate::cli) fn explained_interface(
     global: &Global,
     asked: &Asked<'_>,
     parts: &[(Question, Explanation, Explanation)],
+    notes: &Notes,
 ) {
     if global.json {
         let answers = answers(parts, |explanation| asked.steps(explanation));
@@ -69,10 +70,12 @@ pub(in crate::cli) fn explained_interface(
                 })
             })
             .collect();
-        print_json(&json!({
+        let mut answer = json!({
             "interface": asked.id, "region": asked.region, "instance": asked.instance,
             "groups": groups, "answers": answers,
-        }));
+        });
+        notes.into(&mut answer);
+        print_json(&answer);
         return;
     }
     let paint = Paint::of(global);
@@ -103,4 +106,5 @@ pub(in crate::cli) fn explained_interface(
             &asked.named(opening),
         );
     }
+    notes.tell();
 }
