@@ -10,6 +10,7 @@ use crate::exposure::explain::{Explanation, Question};
 use crate::exposure::set::address_text;
 use crate::job::{Progress, RunOutcome, held_rules};
 use crate::model::{GroupReading, Outcome, RunId, Severity};
+use crate::report::about::protocol;
 use crate::report::view::visible;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -514,7 +515,7 @@ fn table(paint: &Paint, shown: &Explanation, decider: Option<usize>) {
             "  {:>2}. priority {:>3} {action:<6} {} {} from {} ({}): {took}",
             number.saturating_add(1),
             visible(&step.priority),
-            visible(&step.protocol),
+            protocol(&step.protocol),
             visible(&step.ports),
             visible(&step.source),
             visible(&step.rule_id)

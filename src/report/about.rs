@@ -1,6 +1,7 @@
 //! What a finding is about, by its check: sentences differ for what comes in from the internet, from
 //! private networks, for what goes out, and for what a group is.
 
+use super::view::visible;
 use crate::model::{Protocol, RunHeader};
 
 /// What a finding's check is about.
@@ -57,4 +58,17 @@ pub fn service(protocol: Protocol, ports: &str) -> Option<&'static str> {
         (Protocol::Tcp, "27017") => "MongoDB",
         _ => return None,
     })
+}
+
+/// A protocol as people read it: rules may have it as a number. Files for machines keep the number.
+pub fn protocol(text: &str) -> String {
+    let name = match text.trim() {
+        "1" => "ICMP",
+        "6" => "TCP",
+        "17" => "UDP",
+        "47" => "GRE",
+        "58" => "ICMPv6",
+        _ => return visible(text),
+    };
+    format!("{name} ({})", text.trim())
 }

@@ -366,6 +366,15 @@ fn changes(view: &View<'_>) -> Result<Artifact, RenderError> {
     write("changes.csv", &CHANGES, &rows)
 }
 
+/// A rule's fields in a line for people: with the name of a protocol that is a number.
+pub(super) fn rule_words(rule: &std::collections::BTreeMap<String, String>) -> String {
+    let mut rule = rule.clone();
+    if let Some(protocol) = rule.get_mut("IpProtocol") {
+        *protocol = super::about::protocol(protocol);
+    }
+    rule_text(&rule)
+}
+
 /// A rule's fields in a line.
 pub(super) fn rule_text(rule: &std::collections::BTreeMap<String, String>) -> String {
     let mut parts = Vec::new();

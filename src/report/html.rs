@@ -1,6 +1,7 @@
 //! `report.html`: one file, no script, nothing fetched from anywhere.
 
-use super::csv::{rule_text, traffic_text};
+use super::about::protocol;
+use super::csv::{rule_words, traffic_text};
 use super::view::{View, percent, visible};
 use super::{RenderError, Renderer};
 use crate::model::{Artifact, Language, RegionStatus, RunRecord};
@@ -40,7 +41,7 @@ impl Renderer for Html {
                     }).collect::<Vec<_>>(),
                     rules => f.rules.iter().map(|r| context! {
                         id => visible(&r.rule_id), priority => visible(&r.priority),
-                        protocol => visible(&r.protocol), ports => visible(&r.port_range),
+                        protocol => protocol(&r.protocol), ports => visible(&r.port_range),
                         source => visible(&r.source), reach => view.number(&r.addresses),
                         fate => view.fate(f, r), held => r.held.join(", "),
                         description => visible(&r.description),
@@ -80,7 +81,7 @@ impl Renderer for Html {
                     outcome => c.outcome.as_str(),
                     outcome_word => words.get(&format!("outcome.{}", c.outcome.as_str())),
                     region => c.region.as_str(), group => c.group_id.as_str(), name => visible(&c.group_name),
-                    sentence => view.change(c), rule => visible(&rule_text(&c.rule)),
+                    sentence => view.change(c), rule => visible(&rule_words(&c.rule)),
                     closed => traffic_text(&c.traffic_closed), opened => traffic_text(&c.traffic_opened),
                     request_id => c.request_id.as_deref(), undo => visible(&super::undo::command(&c.undo)), back => view.once_back(&c.rule, &c.undo),
                 }

@@ -1,5 +1,6 @@
 //! How a narrowed rule is told: what came in its place, or whose place it took.
 
+use super::about::protocol;
 use super::view::{View, visible};
 use crate::model::{AccountId, Change, FindingRule, GroupId, Held, Narrowing, Proposal, RegionId};
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ impl View<'_> {
         self.words.say(
             "change.rule_item",
             &[
-                ("protocol", &first(&["IpProtocol"])),
+                ("protocol", &protocol(&first(&["IpProtocol"]))),
                 ("ports", &first(&["PortRange", "PortRangeListId"])),
                 (
                     "source",
@@ -76,7 +77,7 @@ impl View<'_> {
             Some(self.words.say(
                 "change.held_rule",
                 &[
-                    ("protocol", &visible(&rule.protocol)),
+                    ("protocol", &protocol(&rule.protocol)),
                     ("ports", &visible(&rule.port_range)),
                     ("source", &visible(&rule.source)),
                     ("priority", &visible(&rule.priority)),

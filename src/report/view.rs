@@ -1,7 +1,7 @@
 //! What several renderers say: the headline, a finding in plain words, local times. Names and
 //! descriptions are an attacker's text and are made visible here, once.
 
-use super::about::{About, service};
+use super::about::{About, protocol, service};
 use super::lang::Words;
 use crate::model::{
     Change, ExposedRun, Family, Finding, FindingState, RegionStatus, RunRecord, Verdict,
@@ -509,7 +509,7 @@ impl<'r> View<'r> {
             &[
                 ("rule", &field("SecurityGroupRuleId")),
                 ("source", &source),
-                ("protocol", &field("IpProtocol")),
+                ("protocol", &protocol(&field("IpProtocol"))),
                 ("ports", &ports),
                 ("priority", &field("Priority")),
                 ("instead", &instead),

@@ -237,3 +237,31 @@ async fn on_paper_the_changes_are_whole() {
         "{sheet}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_protocol_that_is_a_number_has_its_name_where_people_read() {
+    let host = Host::new(world(&[(
+        "sg-six",
+        vec![Rule::ingress("6", "22/22", "0.0.0.0/0")],
+    )]))
+    .await;
+    let run = host.revoke("").await;
+    assert_eq!(closed(&run), ["sg-six"]);
+    let shown = [
+        told(&run.record).text,
+        text(&run.record, Format::Html).replace("&#x2f;", "/"),
+        mime::workbook(&rendered(&run.record, Format::Xlsx)),
+    ];
+    for (at, text) in shown.iter().enumerate() {
+        assert!(text.contains("TCP (6)"), "{at}: {text}");
+    }
+    assert!(
+        shown[0].contains("(TCP (6) 22/22 from 0.0.0.0/0"),
+        "{}",
+        shown[0]
+    );
+    // Files for machines keep what the service said.
+    let csv = text(&run.record, Format::Csv);
+    assert!(csv.contains("(6 22/22 0.0.0.0/0"), "{csv}");
+    assert_eq!(run.record.changes[0].rule["IpProtocol"], "6");
+}

@@ -6,6 +6,7 @@ use crate::cli::exit::Exit;
 use crate::job::RunOutcome;
 use crate::model::{Finding, Outcome, RegionStatus, RunRecord, Verdict};
 use crate::policy::lasting::lasting;
+use crate::report::about::protocol;
 use crate::report::view::{View, visible};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -159,7 +160,10 @@ pub(in crate::cli) fn planned(
             let fields: Vec<String> = change
                 .rule
                 .iter()
-                .map(|(name, value)| format!("{name}={}", visible(value)))
+                .map(|(name, value)| match name.as_str() {
+                    "IpProtocol" => format!("{name}={}", protocol(value)),
+                    _ => format!("{name}={}", visible(value)),
+                })
                 .collect();
             say!("    {} {}", paint.bold(&change.rule_id), fields.join(" "));
             let instead = view.after(change.narrowing.as_ref());

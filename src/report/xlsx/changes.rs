@@ -3,7 +3,7 @@
 use super::styles::Styles;
 use super::{MOST_ROWS, confirm, filter, table};
 use crate::model::{Change, ChangeKind, Outcome, Verdict};
-use crate::report::csv::{rule_text, traffic_text};
+use crate::report::csv::{rule_words, traffic_text};
 use crate::report::view::View;
 use rust_xlsxwriter::{Worksheet, XlsxError};
 
@@ -44,7 +44,7 @@ pub(super) fn changes(
             .map(|(check, verdict)| format!("{check}: {verdict}"))
             .collect();
         let verdicts = verdicts.join("\n");
-        let before = rule_text(&change.rule);
+        let before = rule_words(&change.rule);
         let after = after(view, change);
         let why = change.error.as_deref().unwrap_or_default();
         let undo = view.undo(&change.rule, &change.undo);
@@ -163,7 +163,7 @@ pub(super) fn plan(
     ];
     let mut s = table(view, styles, sheet, "Plan", &columns)?;
     for planned in view.record.planned.iter().take(MOST_ROWS) {
-        let before = rule_text(&planned.rule);
+        let before = rule_words(&planned.rule);
         let after = view.after(planned.narrowing.as_ref());
         let ends = traffic_text(&planned.ends);
         let undo = view.undo(&planned.rule, &planned.undo);

@@ -3,6 +3,7 @@
 use super::styles::Styles;
 use super::{MOST_ROWS, filter, lines, table};
 use crate::model::Verdict;
+use crate::report::about::protocol;
 use crate::report::view::{View, percent};
 use rust_xlsxwriter::{Worksheet, XlsxError};
 
@@ -177,7 +178,7 @@ pub(super) fn rules(
                 finding.check.clone(),
                 rule.rule_id.clone(),
                 rule.priority.clone(),
-                rule.protocol.clone(),
+                protocol(&rule.protocol),
                 rule.port_range.clone(),
                 rule.source.clone(),
                 view.number(&rule.addresses),

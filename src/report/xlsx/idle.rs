@@ -3,6 +3,7 @@
 use super::styles::Styles;
 use super::{MOST_ROWS, filter, lines, table};
 use crate::model::{IdleKind, IdleRule};
+use crate::report::about::protocol;
 use crate::report::view::View;
 use rust_xlsxwriter::{Worksheet, XlsxError};
 
@@ -41,7 +42,7 @@ pub(super) fn sheet(
             &idle.rule_id,
             &idle.policy,
             &idle.priority,
-            &idle.protocol,
+            &protocol(&idle.protocol),
             &idle.port_range,
             &idle.source,
             &by,
