@@ -143,7 +143,7 @@ impl Waive {
             .iter()
             .flat_map(|group| proposed.iter().map(|part| self.block(finding, group, part)))
             .collect();
-        let view = View::new(record);
+        let view = View::in_english(record);
         let mut lines = vec![
             format!(
                 "# {} ({}) under {}, as run {} saw it:",

@@ -108,7 +108,7 @@ impl View<'_> {
             };
             out.push(
                 self.words
-                    .say(key, &[("list", &list), ("why", &visible(why))]),
+                    .say(key, &[("list", &list), ("why", &self.ours(why))]),
             );
         }
         for unnamed in &coverage.unnamed_regions {
@@ -158,7 +158,7 @@ impl View<'_> {
     /// What Cloud Config says of a region against ours, in a cell.
     pub(super) fn expected(&self, region: &RegionCoverage) -> String {
         match &region.expected {
-            None => visible(&region.expected_note),
+            None => self.ours(&region.expected_note),
             Some(expected) => self.words.say(
                 "attached.expected",
                 &[

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 impl View<'_> {
     /// A check's title in the report's language, where it has one.
     pub fn title<'c>(&self, check: &'c CheckInfo) -> &'c str {
-        let tag = match self.record.header.language {
+        let tag = match self.language() {
             Language::En => return &check.title,
             Language::ZhCn => "zh-CN",
             Language::ZhTw => "zh-TW",

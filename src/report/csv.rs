@@ -285,6 +285,8 @@ const CHANGES: [&str; 22] = [
 
 fn changes(view: &View<'_>) -> Result<Artifact, RenderError> {
     let record = view.record;
+    // Scripts read it.
+    let english = View::in_english(record);
     let complete = if record.header.complete {
         "complete"
     } else {
@@ -317,8 +319,8 @@ fn changes(view: &View<'_>) -> Result<Artifact, RenderError> {
             change.attempted_at.clone().unwrap_or_default(),
             change.verified_at.clone().unwrap_or_default(),
             change.as_planned.to_string(),
-            traffic_text(&change.traffic_closed),
-            traffic_text(&change.traffic_opened),
+            english.traffic(&change.traffic_closed),
+            english.traffic(&change.traffic_opened),
             verdicts.join("; "),
             change.before_sha256.clone(),
             change.after_sha256.clone().unwrap_or_default(),
@@ -398,33 +400,4 @@ pub(super) fn rule_text(rule: &std::collections::BTreeMap<String, String>) -> St
         }
     }
     parts.join(" ")
-}
-
-/// Traffic in a line.
-pub(super) fn traffic_text(traffic: &[crate::model::Traffic]) -> String {
-    let parts: Vec<String> = traffic
-        .iter()
-        .map(|t| {
-            let kind = if t.waived {
-                "approved (waived) internet"
-            } else if t.internet {
-                "internet"
-            } else {
-                "private and reserved"
-            };
-            let from = match t.sources.as_slice() {
-                [] => String::new(),
-                [one] => format!(" from {one}"),
-                [first, rest @ ..] => format!(" from {first} and {} more networks", rest.len()),
-            };
-            format!(
-                "{} {} {} {kind} addresses{from} ({})",
-                t.protocol.as_str(),
-                t.ports,
-                t.addresses,
-                t.family.as_str()
-            )
-        })
-        .collect();
-    parts.join("; ")
 }

@@ -1,7 +1,7 @@
 //! `report.html`: one file, no script, nothing fetched from anywhere.
 
 use super::about::protocol;
-use super::csv::{rule_words, traffic_text};
+use super::csv::rule_words;
 use super::view::{View, percent, visible};
 use super::{RenderError, Renderer};
 use crate::model::{Artifact, Language, RegionStatus, RunRecord};
@@ -45,7 +45,7 @@ impl Renderer for Html {
                         source => visible(&r.source), reach => view.number(&r.addresses),
                         fate => view.fate(f, r), held => r.held.join(", "),
                         description => visible(&r.description),
-                        unreadable => visible(&r.unreadable.join("; ")),
+                        unreadable => view.ours(&r.unreadable.join("; ")),
                         opened => view.opened(r),
                     }).collect::<Vec<_>>(),
                 }
@@ -69,7 +69,7 @@ impl Renderer for Html {
                     error => r.error.as_ref().map(|e| format!("{} {} {}: {}", e.action, e.code, e.request_id, visible(&e.message))),
                     expected => view.expected(r),
                     unused => r.attached.as_ref().and_then(|seen| seen.unused),
-                    warnings => r.warnings.iter().map(|w| visible(w)).collect::<Vec<_>>(),
+                    warnings => r.warnings.iter().map(|w| view.ours(w)).collect::<Vec<_>>(),
                 }
             })
             .collect();
@@ -82,7 +82,7 @@ impl Renderer for Html {
                     outcome_word => words.get(&format!("outcome.{}", c.outcome.as_str())),
                     region => c.region.as_str(), group => c.group_id.as_str(), name => visible(&c.group_name),
                     sentence => view.change(c), rule => visible(&rule_words(&c.rule)),
-                    closed => traffic_text(&c.traffic_closed), opened => traffic_text(&c.traffic_opened),
+                    closed => view.traffic(&c.traffic_closed), opened => view.traffic(&c.traffic_opened),
                     request_id => c.request_id.as_deref(), undo => visible(&super::undo::command(&c.undo)), back => view.once_back(&c.rule, &c.undo),
                 }
             })
@@ -94,7 +94,7 @@ impl Renderer for Html {
                 context! {
                     region => h.region.as_str(), group => h.group_id.as_str(), rules => h.rules.join(" "),
                     reasons => h.reasons.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", "),
-                    detail => visible(&h.detail),
+                    detail => view.ours(&h.detail),
                 }
             })
             .collect();
@@ -133,7 +133,7 @@ impl Renderer for Html {
             tone => if !header.complete { "bad" } else if view.is_open() || !view.judges() { "fail" } else { "good" },
             relaxations => view.relaxations(), checks => checks, controls => controls, control_notes => view.control_notes(),
             incomplete => !header.complete,
-            reasons => header.incomplete_reasons.iter().map(|r| visible(r)).collect::<Vec<_>>(),
+            reasons => header.incomplete_reasons.iter().map(|r| view.ours(r)).collect::<Vec<_>>(),
             header => Value::from(Serde(header)), findings => findings, regions => regions, changes => changes, held => held,
             reevaluation => view.reevaluation(), reevaluation_failed => header.reevaluation.as_ref().is_some_and(|asked| asked.error.is_some()),
             confirmed => view.confirmations(), cut => cut, unseen => view.unseen(),

@@ -131,7 +131,7 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
                 held.region,
                 held.group_id,
                 held.rules.join(" "),
-                visible(&held.detail)
+                view.ours(&held.detail)
             )
         })
         .collect();
@@ -155,7 +155,7 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         headline => view.headline(),
         part => view.part(),
         band => if !header.complete { "#b91c1c" } else if view.is_open() { "#b45309" } else { "#15803d" },
-        reasons => header.incomplete_reasons.iter().take(MOST_LINES).map(|r| visible(r)).collect::<Vec<_>>(),
+        reasons => header.incomplete_reasons.iter().take(MOST_LINES).map(|r| view.ours(r)).collect::<Vec<_>>(),
         run => header.run.as_str(),
         schedule => header.schedule.as_str(),
         account => header.identity.account.as_str(),
@@ -219,7 +219,7 @@ pub fn message(record: &RunRecord, location: &str) -> String {
         lines.extend(
             reasons
                 .take(MOST_BRIEF_REASONS)
-                .map(|why| format!("! {}", visible(why))),
+                .map(|why| format!("! {}", view.ours(why))),
         );
     }
     for change in record.changes.iter().filter(|change| change.is_broken()) {

@@ -17,6 +17,7 @@
 //! | `json` | `report.json` |
 //! | `letter` | the mail's subject, text and HTML |
 //! | `opened` | who opened a rule, in words |
+//! | `ours` | what the record keeps in English, in the report's language |
 //! | `part` | one recipient's part of a record |
 //! | `undo` | `undo.sh` |
 //! | `lang` | every sentence, by language |
@@ -35,6 +36,7 @@ pub mod lang;
 pub mod letter;
 pub mod narrowed;
 mod opened;
+mod ours;
 pub mod part;
 mod respelled;
 pub mod undo;

@@ -2,7 +2,9 @@
 
 use super::about::protocol;
 use super::view::{View, visible};
-use crate::model::{AccountId, Change, FindingRule, GroupId, Held, Narrowing, Proposal, RegionId};
+use crate::model::{
+    AccountId, Change, FindingRule, GroupId, Held, Narrowing, Proposal, RegionId, Traffic,
+};
 use std::collections::BTreeMap;
 
 /// Rules named in one sentence at most.
@@ -50,6 +52,39 @@ impl View<'_> {
                 (String::new(), self.few(ids))
             }
         }
+    }
+
+    /// Traffic in a line.
+    pub(super) fn traffic(&self, traffic: &[Traffic]) -> String {
+        let parts: Vec<String> = traffic.iter().map(|one| self.one_traffic(one)).collect();
+        parts.join(&self.words.get("list.clauses"))
+    }
+
+    fn one_traffic(&self, traffic: &Traffic) -> String {
+        let kind = match (traffic.waived, traffic.internet) {
+            (true, _) => "traffic.waived",
+            (false, true) => "traffic.internet",
+            (false, false) => "traffic.private",
+        };
+        let more = traffic.sources.len().saturating_sub(1).to_string();
+        let from = match traffic.sources.as_slice() {
+            [] => String::new(),
+            [first] => self.words.say("traffic.from", &[("first", first)]),
+            [first, ..] => self
+                .words
+                .say("traffic.from_more", &[("first", first), ("n", &more)]),
+        };
+        self.words.say(
+            "traffic.item",
+            &[
+                ("protocol", traffic.protocol.as_str()),
+                ("ports", &traffic.ports),
+                ("n", &traffic.addresses),
+                ("kind", &self.words.get(kind)),
+                ("from", &from),
+                ("family", traffic.family.as_str()),
+            ],
+        )
     }
 
     /// The name of a held group, where the run has it.

@@ -4,7 +4,7 @@
 use super::about::{About, protocol, service};
 use super::lang::Words;
 use crate::model::{
-    Change, ExposedRun, Family, Finding, FindingState, RegionStatus, RunRecord, Verdict,
+    Change, ExposedRun, Family, Finding, FindingState, Language, RegionStatus, RunRecord, Verdict,
 };
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
@@ -16,6 +16,7 @@ pub struct View<'r> {
     pub record: &'r RunRecord,
     /// The words.
     pub words: Words,
+    language: Language,
     zone: Tz,
 }
 
@@ -37,11 +38,26 @@ pub fn visible(text: &str) -> String {
 impl<'r> View<'r> {
     /// Of a record, in its language and zone.
     pub fn new(record: &'r RunRecord) -> Self {
+        Self::of(record, record.header.language)
+    }
+
+    /// In English whatever its language: a terminal, like the log, is for whoever operates the program.
+    pub fn in_english(record: &'r RunRecord) -> Self {
+        Self::of(record, Language::En)
+    }
+
+    fn of(record: &'r RunRecord, language: Language) -> Self {
         Self {
             record,
-            words: Words::new(record.header.language),
+            words: Words::new(language),
+            language,
             zone: record.header.times.timezone.parse().unwrap_or(Tz::UTC),
         }
+    }
+
+    /// The language that it speaks.
+    pub fn language(&self) -> Language {
+        self.language
     }
 
     /// The findings, gravest first: by severity, reach, account, region, group. Those that this run
@@ -209,7 +225,7 @@ impl<'r> View<'r> {
             return digits.to_owned();
         };
         // Chinese counts in ten thousands: the same keys stand for other powers.
-        let english = self.record.header.language == crate::model::Language::En;
+        let english = self.language == Language::En;
         let units: [(&str, u128); 3] = if english {
             [
                 ("number.trillion", 1_000_000_000_000),
@@ -310,7 +326,11 @@ impl<'r> View<'r> {
     fn own_sentence(&self, finding: &Finding) -> String {
         let about = self.about(finding);
         let rules = self.rules(finding);
-        let reason = finding.reason.as_deref().map(visible).unwrap_or_default();
+        let reason = finding
+            .reason
+            .as_deref()
+            .map(|why| self.ours(why))
+            .unwrap_or_default();
         let (what, whom) = self.exposed(about, finding);
         if finding.verdict == Verdict::Undetermined {
             let key = match (what.is_empty(), about.egress) {
@@ -363,7 +383,11 @@ impl<'r> View<'r> {
             return self.sentence(finding);
         }
         if finding.verdict == Verdict::Undetermined {
-            let why = finding.reason.as_deref().map(visible).unwrap_or_default();
+            let why = finding
+                .reason
+                .as_deref()
+                .map(|why| self.ours(why))
+                .unwrap_or_default();
             let short: String = why.chars().take(96).collect();
             return if short.len() < why.len() {
                 format!("{short}...")
@@ -380,13 +404,22 @@ impl<'r> View<'r> {
         let more = readable.len().saturating_sub(2);
         let mut by = readable.into_iter().take(2).collect::<Vec<_>>().join(" + ");
         if more > 0 {
-            by.push_str(&format!(" + {more} more"));
+            let more = self.words.say("brief.more", &[("n", &more.to_string())]);
+            by.push_str(&format!(" + {more}"));
         }
-        let open = if about.egress { "may go out" } else { "open" };
-        match self.interfaces(finding).as_str() {
-            "" => format!("{what} {open} to {whom}: {by}"),
-            interfaces => format!("{what} of {interfaces} {open} to {whom}: {by}"),
-        }
+        let what = match self.interfaces(finding) {
+            of if of.is_empty() => what,
+            of => self
+                .words
+                .say("brief.of", &[("what", &what), ("interfaces", &of)]),
+        };
+        let key = if about.egress {
+            "brief.egress"
+        } else {
+            "brief.open"
+        };
+        self.words
+            .say(key, &[("what", &what), ("whom", &whom), ("by", &by)])
     }
 
     /// What is open, and to whom, over all runs of the finding.
@@ -516,7 +549,11 @@ impl<'r> View<'r> {
                 ("old", &old),
                 (
                     "error",
-                    &change.error.as_deref().map(visible).unwrap_or_default(),
+                    &change
+                        .error
+                        .as_deref()
+                        .map(|why| self.ours(why))
+                        .unwrap_or_default(),
                 ),
             ],
         )

@@ -195,16 +195,15 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
             &styles.band_bad,
             34.0,
         )?;
-        let reasons = header.incomplete_reasons.join("\n");
-        let height = header
+        let reasons: Vec<String> = header
             .incomplete_reasons
             .iter()
-            .map(|r| lines(r, 130))
-            .sum::<f64>()
-            .min(24.0);
+            .map(|why| view.ours(why))
+            .collect();
+        let height = reasons.iter().map(|r| lines(r, 130)).sum::<f64>().min(24.0);
         s.wide(
             5,
-            &reasons,
+            &reasons.join("\n"),
             &styles.band_bad.clone().set_font_size(10),
             15.0 * height.max(1.0) + 6.0,
         )?;
@@ -261,14 +260,18 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
     } else {
         left.join(", ")
     };
+    let scope = |all: &[String]| {
+        let each: Vec<String> = all.iter().map(|word| view.ours(word)).collect();
+        each.join(", ")
+    };
     for (label, value) in [
         ("label.run", header.run.as_str()),
         ("label.schedule", &header.schedule),
         ("label.mode", &header.mode),
         ("label.account", header.identity.account.as_str()),
         ("label.identity", &identity),
-        ("label.regions", &header.scope.regions.join(", ")),
-        ("label.groups_scope", &header.scope.groups.join(", ")),
+        ("label.regions", &scope(&header.scope.regions)),
+        ("label.groups_scope", &scope(&header.scope.groups)),
         ("label.excluded", &left),
         ("label.trusted", &trusted),
         ("label.tool", &header.tool),
@@ -540,7 +543,8 @@ fn coverage(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<(
             format!("{} {} {}: {}", e.action, e.code, e.request_id, e.message)
         });
         s.text(10, &error, &styles.text)?;
-        let warnings = region.warnings.join("\n");
+        let warnings: Vec<String> = region.warnings.iter().map(|w| view.ours(w)).collect();
+        let warnings = warnings.join("\n");
         s.text(11, &warnings, &styles.text)?;
         let seen = region.attached.as_ref();
         for (column, n) in [

@@ -20,6 +20,7 @@ mod explain;
 mod fc;
 mod idle;
 mod kit;
+mod languages;
 mod mail;
 mod mistakes;
 mod narrow;

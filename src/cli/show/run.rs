@@ -17,7 +17,7 @@ const MOST: usize = 30;
 
 /// What a run found.
 pub(super) fn record(paint: &Paint, record: &RunRecord) {
-    let view = View::new(record);
+    let view = View::in_english(record);
     headline(paint, &view);
     let all = view.findings();
     let open = |f: &&&Finding| view.closed(f).is_none();
@@ -83,7 +83,7 @@ fn list(paint: &Paint, view: &View<'_>, title: &str, some: &[&Finding]) {
 
 /// What it changed and held.
 pub(super) fn changes(paint: &Paint, record: &RunRecord) {
-    let view = View::new(record);
+    let view = View::in_english(record);
     if !record.changes.is_empty() {
         say!("\n{}", paint.bold("Changed"));
         for change in &record.changes {
@@ -139,7 +139,7 @@ pub(in crate::cli) fn planned(
     }
     let paint = Paint::of(global);
     record(&paint, &outcome.record);
-    let view = View::new(&outcome.record);
+    let view = View::in_english(&outcome.record);
     let narrows = crate::report::narrowed::narrows(&outcome.record.planned);
     say!(
         "\n{}",
@@ -221,7 +221,7 @@ pub(in crate::cli) fn demo_run(global: &Global, outcome: &RunOutcome, exit: Exit
     }
     let paint = Paint::of(global);
     let record = &outcome.record;
-    let view = View::new(record);
+    let view = View::in_english(record);
     headline(&paint, &view);
     let all = view.findings();
     for (title, wanted) in [

@@ -98,6 +98,11 @@ impl Words {
         self.say(key, &[])
     }
 
+    /// The English sentences by key.
+    pub fn english(&self) -> &BTreeMap<String, String> {
+        &self.english
+    }
+
     /// Every sentence, for templates.
     pub fn all(&self) -> BTreeMap<String, String> {
         let mut all = self.english.clone();

@@ -3,7 +3,7 @@
 use super::styles::Styles;
 use super::{MOST_ROWS, confirm, filter, table};
 use crate::model::{Change, ChangeKind, Outcome, Verdict};
-use crate::report::csv::{rule_words, traffic_text};
+use crate::report::csv::rule_words;
 use crate::report::view::View;
 use rust_xlsxwriter::{Worksheet, XlsxError};
 
@@ -46,7 +46,11 @@ pub(super) fn changes(
         let verdicts = verdicts.join("\n");
         let before = rule_words(&change.rule);
         let after = after(view, change);
-        let why = change.error.as_deref().unwrap_or_default();
+        let why = change
+            .error
+            .as_deref()
+            .map(|why| view.ours(why))
+            .unwrap_or_default();
         let undo = view.undo(&change.rule, &change.undo);
         let look = styles.outcome(change.outcome);
         let outcome = words.get(&format!("outcome.{}", change.outcome.as_str()));
@@ -59,7 +63,7 @@ pub(super) fn changes(
             &before,
             &after,
             &verdicts,
-            why,
+            &why,
             &undo,
             change.request_id.as_deref().unwrap_or_default(),
         ]) {
@@ -75,7 +79,7 @@ pub(super) fn changes(
             (&before, RULE),
             (&after, AFTER),
             (&verdicts, 18),
-            (why, WHY),
+            (&why, WHY),
             (&undo, UNDO),
             (&change.group_name, 20),
             // An id breaks at its hyphens.
@@ -85,7 +89,7 @@ pub(super) fn changes(
     }
     for held in &view.record.held {
         let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
-        let why = format!("{}: {}", reasons.join(", "), held.detail);
+        let why = format!("{}: {}", reasons.join(", "), view.ours(&held.detail));
         let (name, rules) = (view.group_name(held), held.rules.join("\n"));
         let before = view.held_rules(held).join("\n");
         s.text(
@@ -126,8 +130,8 @@ pub(super) fn changes(
 
 /// What stands, and what is let in, after a change.
 fn after(view: &View<'_>, change: &Change) -> String {
-    let closed = traffic_text(&change.traffic_closed);
-    let opened = traffic_text(&change.traffic_opened);
+    let closed = view.traffic(&change.traffic_closed);
+    let opened = view.traffic(&change.traffic_opened);
     let gone = change.kind == ChangeKind::Revoke && change.outcome == Outcome::Verified;
     let closed = if gone {
         view.words.say("change.closed", &[("traffic", &closed)])
@@ -165,7 +169,7 @@ pub(super) fn plan(
     for planned in view.record.planned.iter().take(MOST_ROWS) {
         let before = rule_words(&planned.rule);
         let after = view.after(planned.narrowing.as_ref());
-        let ends = traffic_text(&planned.ends);
+        let ends = view.traffic(&planned.ends);
         let undo = view.undo(&planned.rule, &planned.undo);
         let then: Vec<String> = planned
             .predicted

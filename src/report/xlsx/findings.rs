@@ -185,7 +185,7 @@ pub(super) fn rules(
                 view.fate(finding, rule),
                 rule.held.join(", "),
                 rule.description.clone(),
-                rule.unreadable.join("; "),
+                view.ours(&rule.unreadable.join("; ")),
                 view.opened(rule).unwrap_or_default(),
                 finding.account.as_str().to_owned(),
             ];
