@@ -93,6 +93,7 @@ impl Renderer for Html {
             .map(|h| {
                 context! {
                     region => h.region.as_str(), group => h.group_id.as_str(), rules => h.rules.join(" "),
+                    name => visible(&view.group_name(h)), said => view.held_rules(h).join("; "),
                     reasons => h.reasons.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", "),
                     detail => view.ours(&h.detail),
                 }

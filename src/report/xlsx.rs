@@ -385,7 +385,11 @@ fn totals(s: &mut Sheet<'_>, view: &View<'_>, styles: &Styles) -> Result<(), Xls
         )?;
         if closed {
             let n = u64::try_from(view.closed_at(severity)).unwrap_or(u64::MAX);
-            let left = styles.number.clone().set_align(FormatAlign::Left);
+            let left = styles
+                .number
+                .clone()
+                .set_align(FormatAlign::Left)
+                .set_indent(2);
             s.number(5, n, &left)?;
         }
         s.next();

@@ -68,7 +68,12 @@ fn list(paint: &Paint, view: &View<'_>, title: &str, some: &[&Finding]) {
             paint.severity(finding.severity),
             finding.region,
             paint.bold(&visible(&finding.group_name)),
-            paint.dim(&format!("{} {}", finding.group_id, finding.state.as_str()))
+            paint.dim(&format!(
+                "{} {} {}",
+                finding.group_id,
+                finding.check,
+                finding.state.as_str()
+            ))
         );
         say!("      {}", view.sentence(finding));
     }
