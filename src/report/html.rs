@@ -35,7 +35,7 @@ impl Renderer for Html {
                     check => f.check.as_str(), account => f.account.as_str(),
                     first_seen => view.first_seen(f),
                     reach => words.get(&format!("reach.{}", f.reach.as_str())), attached => view.attached(f),
-                    closed => view.closed(f).is_some(), sentence => view.sentence(f),
+                    closed => view.closed_word(f), sentence => view.sentence(f),
                     exposed => f.exposed.iter().map(|run| context! {
                         what => view.what(run), whom => view.whom(view.about(f), run), share => percent(&run.share),
                     }).collect::<Vec<_>>(),

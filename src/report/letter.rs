@@ -126,8 +126,12 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         .iter()
         .take(MOST_LINES)
         .map(|held| {
+            let name = match view.group_name(held) {
+                name if name.is_empty() => name,
+                name => format!(" ({})", visible(&name)),
+            };
             format!(
-                "{} {} {}: {}",
+                "{} {}{name} {}: {}",
                 held.region,
                 held.group_id,
                 held.rules.join(" "),

@@ -68,7 +68,7 @@ pub(super) fn comment(change: &Change) -> Option<String> {
         .collect();
     (!told.is_empty()).then(|| {
         format!(
-            "# It comes back with {}, since the service takes it no other way; every packet is decided as \
+            "# It comes back with {}, as the service takes rules today; every packet is decided as \
              before.",
             told.join(", ")
         )
