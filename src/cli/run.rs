@@ -7,7 +7,6 @@ use crate::config::{Program, Schedule};
 use crate::job::event::Asked;
 use crate::job::{self, Job, RunOutcome, Stop};
 use crate::model::{CallError, Severity};
-use crate::policy::remediation::Mode;
 use chrono::Utc;
 use clap::Args;
 use std::path::PathBuf;
@@ -30,7 +29,7 @@ impl Run {
     pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let (program, mut schedule) = setup::program_and_schedule(global, &self.schedule)?;
         if self.dry_run {
-            schedule.remediation.mode = Mode::Off;
+            schedule.remediation = schedule.remediation.rehearsed();
         }
         let job = Job {
             command: "run".to_owned(),

@@ -435,7 +435,7 @@ pub(super) fn explained(
     notes: &Notes,
 ) {
     if global.json {
-        let answers = answers(parts, steps);
+        let answers = answers(parts, group.rules.incomplete.is_none(), steps);
         let mut answer = json!({
             "group": group.group.id, "name": group.group.name, "region": group.region,
             "incomplete": group.rules.incomplete, "answers": answers,
@@ -447,7 +447,8 @@ pub(super) fn explained(
     let paint = Paint::of(global);
     group_head(&paint, group);
     for (question, closing, opening) in parts {
-        explain_one(&paint, question, closing, opening);
+        let whole = group.rules.incomplete.is_none();
+        explain_one(&paint, question, whole, closing, opening);
     }
     notes.tell();
 }
@@ -468,7 +469,14 @@ fn group_head(paint: &Paint, group: &GroupReading) {
     }
 }
 
-fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, opening: &Explanation) {
+/// `whole`: all the rules are at hand; else those that are say nothing for certain.
+fn explain_one(
+    paint: &Paint,
+    question: &Question,
+    whole: bool,
+    closing: &Explanation,
+    opening: &Explanation,
+) {
     let port = question
         .port
         .map(|port| format!(" port {port}"))
@@ -477,7 +485,7 @@ fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, openin
         || format!("the {} internet", family(question)),
         |address| address_text(question.family, address),
     );
-    let word = word(closing, opening);
+    let word = word(whole, closing, opening);
     let code = match word {
         "dropped" => "32",
         "undetermined" => "1;35",
@@ -491,6 +499,9 @@ fn explain_one(paint: &Paint, question: &Question, closing: &Explanation, openin
         closing
     };
     table(paint, shown, None);
+    if !whole {
+        say!("      of the rules that were read; others may come before them");
+    }
 }
 
 /// The rules in deciding order, and what each took; `decider` decides the packet that is spoken of.
@@ -552,8 +563,10 @@ fn family(question: &Question) -> &'static str {
     }
 }
 
-fn word(closing: &Explanation, opening: &Explanation) -> &'static str {
-    if closing.accepted.count() >= closing.asked {
+fn word(whole: bool, closing: &Explanation, opening: &Explanation) -> &'static str {
+    if !whole {
+        "undetermined"
+    } else if closing.accepted.count() >= closing.asked {
         "accepted"
     } else if !closing.accepted.is_empty() {
         "accepted in part"
@@ -567,6 +580,7 @@ fn word(closing: &Explanation, opening: &Explanation) -> &'static str {
 /// Answers to questions about packets; `steps` says of an explanation which rules took what.
 fn answers(
     parts: &[(Question, Explanation, Explanation)],
+    whole: bool,
     steps: impl Fn(&Explanation) -> Vec<Value>,
 ) -> Vec<Value> {
     parts
@@ -575,7 +589,7 @@ fn answers(
             json!({
                 "family": question.family, "protocol": question.protocol, "port": question.port,
                 "source": question.source.map(|a| address_text(question.family, a)),
-                "answer": word(closing, opening),
+                "answer": word(whole, closing, opening),
                 "accepted_addresses": closing.accepted.count().to_string(),
                 "asked_addresses": closing.asked.to_string(),
                 "rules": steps(closing), "rules_if_doubt_opens": steps(opening),

@@ -270,7 +270,7 @@ impl Client {
                     }
                 }
             };
-            if trouble.is_of_session() && !course.renewed {
+            if trouble.is_of_session(keyring.expires().is_some()) && !course.renewed {
                 // The gateway refuses such keys before anything is done: a change too is sent again.
                 course.renewed = true;
                 keys = keyring.instead_of(&used).await;

@@ -81,10 +81,12 @@ impl Trouble {
         }
     }
 
-    /// The session's token is refused: others may be had.
-    pub(super) fn is_of_session(&self) -> bool {
+    /// A session's keys are refused: others may be had. `ends`: these are of a session; one without a token
+    /// is refused by its key.
+    pub(super) fn is_of_session(&self, ends: bool) -> bool {
         self.reaction == Reaction::Fatal(Kind::Credentials)
-            && self.code.starts_with("InvalidSecurityToken")
+            && (self.code.starts_with("InvalidSecurityToken")
+                || (ends && self.code == "InvalidAccessKeyId.NotFound"))
     }
 
     pub(super) fn clock(&mut self, offset: Option<i64>, allowed: u64, success: bool) {

@@ -1,7 +1,7 @@
 //! A store in a bucket. A run is written and sealed in a folder of this host (the spool), then sent, its
 //! manifest last, never over anything that is there: without a manifest a run in the bucket is
 //! unfinished. What could not be sent stays in the spool and is sent by the next run, or `resend`.
-//! A run that was sent is renamed before its files are removed here, so that a process killed in the middle
+//! Each bucket has a folder of its own in the spool. A run that was sent is renamed before its files are removed here, so that a process killed in the middle
 //! leaves nothing that looks like a run.
 //! What is read from the bucket is brought here anew each time; nothing that was brought is believed
 //! later.
@@ -158,7 +158,8 @@ impl Store {
     /// The store in a bucket, with a folder of this host where runs are written before they are
     /// sent.
     pub fn in_bucket(bucket: Bucket, spool: impl Into<PathBuf>) -> Self {
-        let spool = spool.into();
+        // What waits for one bucket is nobody else's: each has a folder of its own.
+        let spool = spool.into().join(bucket.mark());
         let mirror = spool.join("mirror").join(format!(
             "{}-{}",
             std::process::id(),

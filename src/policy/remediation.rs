@@ -114,6 +114,8 @@ pub struct Protect {
 pub struct Remediation {
     /// What may be done at all.
     pub mode: Mode,
+    /// Whether the mode is that of a dry run, and the schedule's own would change something.
+    pub rehearses: bool,
     /// Whether rules are narrowed and not only revoked, wherever they are changed: also of a plan that
     /// is made in another mode and carried out later.
     pub narrow: bool,
@@ -139,13 +141,6 @@ pub struct Remediation {
     pub config_rule: Option<String>,
 }
 
-impl Remediation {
-    /// Whether changes may be made at a moment.
-    pub fn is_open(&self, at: DateTime<Utc>, zone: Tz) -> bool {
-        self.windows.is_empty() || self.windows.iter().any(|window| window.holds(at, zone))
-    }
-}
-
 /// Private networks (RFC 1918, RFC 6598, RFC 4193): what is kept where the schedule says nothing.
 const KEEP: [&str; 5] = [
     "10.0.0.0/8",
@@ -156,6 +151,28 @@ const KEEP: [&str; 5] = [
 ];
 
 impl Remediation {
+    /// The same where nothing is to be changed all the same: what the mode would do is only said.
+    pub fn rehearsed(mut self) -> Self {
+        if self.mode.changes() {
+            self.mode = Mode::Plan;
+            self.rehearses = true;
+        }
+        self
+    }
+
+    /// Why nothing is changed, where the mode or the command says so.
+    pub fn why_not(&self) -> String {
+        if self.rehearses {
+            return "a dry run: nothing is changed, whatever the schedule's mode".to_owned();
+        }
+        format!("mode is {}", self.mode.as_str())
+    }
+
+    /// Whether changes may be made at a moment.
+    pub fn is_open(&self, at: DateTime<Utc>, zone: Tz) -> bool {
+        self.windows.is_empty() || self.windows.iter().any(|window| window.holds(at, zone))
+    }
+
     /// The mode in which a plan of it is carried out.
     pub fn acting_mode(&self) -> Mode {
         if self.narrow {
@@ -170,6 +187,7 @@ impl Default for Remediation {
     fn default() -> Self {
         Self {
             mode: Mode::Off,
+            rehearses: false,
             narrow: false,
             keep: KEEP.iter().map(|&text| text.to_owned()).collect(),
             revoke_min: MinPublic {

@@ -79,7 +79,7 @@ pub fn guard(
     if !remediation.mode.changes() {
         // The plan stands, for people to read and approve; this run does not carry it out.
         for group in &out.groups {
-            let detail = format!("mode is {}", remediation.mode.as_str());
+            let detail = remediation.why_not();
             out.held.push(held(group, vec![HoldReason::Mode], detail));
         }
     }

@@ -7,6 +7,7 @@ use opendal::layers::{RetryLayer, TimeoutLayer};
 
 use opendal::{ErrorKind, HttpTransporter, OperationContext, Operator, services};
 use opendal_http_transport_reqwest::ReqwestTransport;
+use sha2::Digest as _;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -105,6 +106,19 @@ impl Bucket {
                 runtime: Some(runtime),
             }),
         })
+    }
+
+    /// A short name for a folder of what belongs to this bucket and prefix, wherever it is served.
+    pub fn mark(&self) -> String {
+        let url = &self.inner.url;
+        let whole = format!(
+            "{} {}",
+            url.shown(),
+            url.endpoint.as_deref().unwrap_or_default()
+        );
+        let digest = sha2::Sha256::digest(whole.as_bytes());
+        let bytes = digest.iter().take(6);
+        bytes.map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The URL as people read it, with a key behind it.

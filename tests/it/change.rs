@@ -469,6 +469,17 @@ async fn dry_run_and_modes_off_and_plan_make_no_changing_call() {
         assert_eq!(ran.code, 0, "{args:?}: {}", ran.stderr);
         assert_eq!(ran.json()["verdicts"]["exposed"], 1, "{args:?}");
         assert_eq!(host.cloud.changing_calls(), 0, "{args:?}");
+        let changes = host.path(ran.json()["path"].as_str().expect("a path"));
+        let changes = std::fs::read_to_string(changes.join("changes.json")).expect("changes");
+        let why = match args {
+            ["run", .., "--dry-run", _] => "a dry run: nothing is changed",
+            ["run", _, "s/plan.toml", _] => "mode is plan",
+            _ => "mode is off",
+        };
+        assert!(
+            args[0] == "plan" || changes.contains(why),
+            "{args:?}: {changes}"
+        );
     }
     let ran = host
         .run(&["run", "--schedule", "s/live.toml", "--json"])

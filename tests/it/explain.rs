@@ -88,6 +88,32 @@ async fn what_is_in_doubt_says_so_and_what_is_closed_says_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_group_that_could_not_be_read_in_full_no_packet_is_certain() {
+    let mut start = World::single("1234567890123456", &[REGION]);
+    let mut group =
+        Group::new("sg-short", "short").with(Rule::ingress("TCP", "80/80", "0.0.0.0/0"));
+    group.rule_count = Some(5);
+    start.add_group("1234567890123456", REGION, group);
+    let host = Host::new(start).await;
+    for port in ["22", "80"] {
+        let args = ["explain", "sg-short", "--region", REGION, "--port", port];
+        let ran = host.run(&args).await;
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        for part in [
+            "undetermined",
+            "not all of its rules could be read",
+            "others may come before them",
+        ] {
+            assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+        }
+        let ran = host.run(&[&args[..], &["--json"]].concat()).await;
+        for answer in ran.json()["answers"].as_array().expect("answers") {
+            assert_eq!(answer["answer"], "undetermined", "{answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_group_of_a_cloud_service_is_shown_as_one() {
     let mut start = World::single("1234567890123456", &[REGION]);
     let mut group = Group::new("sg-m", "of a service");

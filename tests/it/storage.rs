@@ -8,6 +8,7 @@ use serde_json::Value;
 use sgwarden::sim::Fault;
 use sgwarden::storage::lease::Lease;
 use sgwarden::storage::{Error, Shelf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const LIVE: &str =
@@ -144,8 +145,8 @@ async fn a_whole_job_keeps_its_evidence_and_its_state_in_a_bucket() {
             .any(|name| name == &format!("{path}/findings.csv"))
     );
     assert!(!host.path("state").exists() && !host.path("evidence").exists());
-    let spool = host.path("evidence-spool/runs");
-    assert_eq!(std::fs::read_dir(spool).expect("the spool").count(), 0);
+    let spool = std::fs::read_dir(spool_of(&host)).expect("the spool");
+    assert_eq!(spool.count(), 0);
 
     let second = host
         .run(&["run", "--schedule", "s/live.toml", "--json"])
@@ -341,30 +342,59 @@ async fn a_run_that_lost_its_schedules_lock_is_not_sealed() {
     assert_eq!(host.run(&["verify", "--all"]).await.code, 0);
 }
 
+/// Where runs wait for the bucket of that host: it has used one.
+fn spool_of(host: &Host) -> PathBuf {
+    let mut marks = std::fs::read_dir(host.path("evidence-spool"))
+        .expect("the spool")
+        .flatten();
+    let mark = marks.next().expect("the bucket's own folder").path();
+    assert!(marks.next().is_none(), "one bucket, one folder");
+    mark.join("runs")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_one_bucket_is_not_sent_to_another() {
+    let (first, second) = (S3::start(), S3::start());
+    let host = host_on(&first).await;
+    first.refuse(Some("manifest.json"));
+    let ran = host.run(&["scan", "--json"]).await;
+    assert_eq!(ran.code, 5, "{}{}", ran.stdout, ran.stderr);
+    let id = ran.json()["run"].as_str().expect("a run").to_owned();
+    // The same configuration, but for the bucket.
+    let ours = format!("evidence/audit/runs/{id}");
+    let there = ["--store", &second.url("evidence/audit")];
+    let ran = host.run(&[&["scan", "--json"], &there[..]].concat()).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(!second.path(&ours).exists(), "it is not of this bucket");
+    first.refuse(None);
+    let ran = host.run(&["scan", "--json"]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(first.path(&ours).join("manifest.json").is_file());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_of_a_run_that_was_sent_stands_in_nobodys_way() {
     let s3 = S3::start();
     let host = host_on(&s3).await;
-    let spool = |name: &str| host.path(&format!("evidence-spool/runs/{name}"));
     let first = host.run(&["scan", "--json"]).await.json();
+    let runs = spool_of(&host);
+    let spool = |name: &str| runs.join(name);
+    let leave = |name: &str, text: &str| {
+        std::fs::create_dir_all(spool(name)).expect("a folder");
+        std::fs::write(spool(name).join("manifest.json"), text).expect("a file");
+    };
     let id = first["run"].as_str().expect("a run").to_owned();
     // Killed while it removed what it had sent: before, and as the folder is called now.
     let manifest = s3.path(&format!("evidence/audit/runs/{id}/manifest.json"));
     let manifest = std::fs::read_to_string(manifest).expect("a manifest");
-    host.write(
-        &format!("evidence-spool/runs/{id}/manifest.json"),
-        &manifest,
-    );
+    leave(&id, &manifest);
     let sent = "20260101T000000Z-other-abcdef.sent";
-    host.write(
-        &format!("evidence-spool/runs/{sent}/manifest.json"),
-        &manifest,
-    );
-    let runs = host.run(&["runs"]).await;
-    assert!(!runs.stdout.contains(".sent"), "{}", runs.stdout);
+    leave(sent, &manifest);
+    let listed = host.run(&["runs"]).await;
+    assert!(!listed.stdout.contains(".sent"), "{}", listed.stdout);
     // One that cannot be read at all, of another schedule.
     let broken = "20260101T000000Z-other-abcdef";
-    host.write(&format!("evidence-spool/runs/{broken}/manifest.json"), "{");
+    leave(broken, "{");
     let next = host.run(&["scan", "--json"]).await;
     assert_eq!(next.code, 0, "{}{}", next.stdout, next.stderr);
     assert!(!spool(&id).exists() && !spool(sent).exists());

@@ -58,8 +58,10 @@ pub(in crate::cli) fn explained_interface(
     parts: &[(Question, Explanation, Explanation)],
     notes: &Notes,
 ) {
+    let mut groups = asked.groups.iter();
+    let whole = groups.all(|group| group.rules.incomplete.is_none());
     if global.json {
-        let answers = answers(parts, |explanation| asked.steps(explanation));
+        let answers = answers(parts, whole, |explanation| asked.steps(explanation));
         let groups: Vec<Value> = asked
             .groups
             .iter()
@@ -102,6 +104,7 @@ pub(in crate::cli) fn explained_interface(
         explain_one(
             &paint,
             question,
+            whole,
             &asked.named(closing),
             &asked.named(opening),
         );
