@@ -872,8 +872,10 @@ fn incomplete_reasons(coverage: &Coverage, totals: &Totals) -> Vec<String> {
             region.region, region.account
         ));
     }
-    if totals.undetermined > 0 {
-        out.push(format!("{} verdicts are undetermined", totals.undetermined));
+    match totals.undetermined {
+        0 => {}
+        1 => out.push("1 verdict is undetermined".to_owned()),
+        several => out.push(format!("{several} verdicts are undetermined")),
     }
     out
 }

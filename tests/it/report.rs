@@ -56,7 +56,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
         region.requests,
     ) = (4, 4, 9, 6);
     let mut regions = vec![region];
-    let mut reasons = vec!["1 verdicts are undetermined".to_owned()];
+    let mut reasons = vec!["1 verdict is undetermined".to_owned()];
     if incomplete {
         let mut failed = RegionCoverage::new(account.clone(), RegionId::new("cn-shanghai"));
         failed.status = RegionStatus::Failed;
