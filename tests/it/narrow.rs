@@ -3,6 +3,7 @@
 
 use crate::change::{fault, outcomes, reasons};
 use crate::kit::host::{ACCOUNT, Host, REGION, ssh_open, world};
+use crate::tidy::killed_between;
 use sgwarden::job::{Job, Restore, RunOutcome};
 use sgwarden::model::{Change, ChangeKind, HoldReason, Narrowing, Outcome};
 use sgwarden::sim::packets::{Packet, Reading, Transport, accepted};
@@ -725,21 +726,7 @@ async fn killed_at_any_line_of_its_journal_a_narrowing_is_settled_by_the_next_ru
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_only_reads_names_what_a_killed_one_added_and_leaves_it_to_one_that_changes() {
-    let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
-    host.write(
-        "s/live.toml",
-        &format!("[remediation]\nmode = \"narrow\"\n{KEEP}[report]\nformats = [\"csv\"]\n"),
-    );
-    let mut child = host
-        .command(&["run", "--schedule", "s/live.toml"])
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("it starts");
-    while host.rules("sg-a").len() < 3 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    child.kill().expect("kill -9");
-    child.wait().expect("it is dead");
+    let host = killed_between().await;
     let mut scan = host.job("");
     scan.schedule.remediation.mode = sgwarden::policy::remediation::Mode::Off;
     "look".clone_into(&mut scan.schedule.name);

@@ -24,7 +24,7 @@ async fn narrow(host: &Host, lines: &str) -> RunOutcome {
 }
 
 /// A host whose last run was killed when it had added two rules and taken none away.
-async fn killed_between() -> Host {
+pub(crate) async fn killed_between() -> Host {
     let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
     host.write(
         "s/live.toml",
