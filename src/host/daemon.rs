@@ -122,11 +122,24 @@ impl Daemon {
     /// Reads the folder again where it changed and then stood still for one look: an editor that is
     /// just writing makes no broken schedule.
     fn look(&mut self) {
+        self.follow_clock();
         let stamp = self.stamp();
         if stamp != self.read && stamp == self.seen {
             self.reload("the folder changed");
         }
         self.seen = stamp;
+    }
+
+    /// The folder stands still when a clock is set.
+    fn follow_clock(&mut self) {
+        let notes = self.table.follow_clock((self.hands.now)());
+        if notes.is_empty() {
+            return;
+        }
+        for note in notes {
+            tracing::warn!("{note}");
+        }
+        self.keep();
     }
 
     fn stamp(&self) -> String {

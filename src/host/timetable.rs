@@ -92,7 +92,6 @@ impl Timetable {
 
     /// Takes the folder as it is now; says what a person should know.
     pub fn take(&mut self, entries: BTreeMap<String, Entry>, now: DateTime<Utc>) -> Vec<String> {
-        let mut notes = Vec::new();
         let running = self.running.as_deref();
         self.fires
             .schedules
@@ -103,23 +102,45 @@ impl Timetable {
                 zone,
             } = entry
             {
-                self.remember(name, cron, *zone, now, &mut notes);
+                self.remember(name, cron, *zone, now);
             } else if let Entry::Good { cron: None, .. } = entry {
                 self.fires.schedules.remove(name);
             }
         }
         self.entries = entries;
+        self.follow_clock(now)
+    }
+
+    /// Lets nothing that is remembered lie ahead of the clock, or nothing would be run until then; says
+    /// what a person should know. Asked on every look: a clock may be set at any time.
+    pub fn follow_clock(&mut self, now: DateTime<Utc>) -> Vec<String> {
+        let ahead = |time: DateTime<Utc>| time.signed_duration_since(now) > AHEAD;
+        let running = self.running.as_deref();
+        let mut notes = Vec::new();
+        for (name, fired) in &mut self.fires.schedules {
+            if ahead(fired.after) {
+                notes.push(format!(
+                    "{name}: its last time, {}, is ahead of the clock, which was set back: times count from now",
+                    fired.after
+                ));
+                fired.after = now;
+            }
+            if running != Some(name.as_str())
+                && let Some(cut) = &mut fired.at_hand
+                && ahead(cut.due)
+            {
+                notes.push(format!(
+                    "{name}: the run that was not ended was due at {}, which is ahead of the clock, which was \
+                     set back: it is made up for now",
+                    cut.due
+                ));
+                cut.due = now;
+            }
+        }
         notes
     }
 
-    fn remember(
-        &mut self,
-        name: &str,
-        cron: &Cron,
-        zone: Tz,
-        now: DateTime<Utc>,
-        notes: &mut Vec<String>,
-    ) {
+    fn remember(&mut self, name: &str, cron: &Cron, zone: Tz, now: DateTime<Utc>) {
         let (cron, timezone) = (cron.to_string(), zone.name().to_owned());
         let Some(fired) = self.fires.schedules.get_mut(name) else {
             let new = Fired {
@@ -136,12 +157,6 @@ impl Timetable {
             // What the new times would have been before now, nobody has missed.
             fired.cron = cron;
             fired.timezone = timezone;
-            fired.after = now;
-        } else if fired.after.signed_duration_since(now) > AHEAD {
-            notes.push(format!(
-                "{name}: its last time, {}, is ahead of the clock, which was set back: times count from now",
-                fired.after
-            ));
             fired.after = now;
         }
     }
@@ -422,5 +437,36 @@ mod tests {
         let notes = table.take(folder(&DAILY), at("10T12:00"));
         assert!(notes[0].contains("set back"), "{notes:?}");
         assert_eq!(table.next("a"), Some(at("11T02:00")));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_while_nobody_reads_the_folder_stops_nothing_either() {
+        let both = [("a", "0 2 * * *"), ("b", "0 3 * * *")];
+        let mut table = table(&both, "10T00:00");
+        // A month ahead: one run ends, one is asked to stop, and one file breaks.
+        for stopped in [false, true] {
+            let due = table.due(at("24T12:00")).expect("due");
+            table.begin(&due, at("24T12:00"));
+            assert!(table.follow_clock(at("24T11:59")).is_empty());
+            table.end(done(stopped), at("24T12:00"));
+        }
+        table.take(
+            folder(&[("a", "broken"), ("b", "0 3 * * *")]),
+            at("24T12:00"),
+        );
+        let at_hand = table.fires.schedules["b"].at_hand.clone().expect("kept");
+        assert_eq!(at_hand.due, at("10T03:00"), "not ahead of what follows");
+        table
+            .fires
+            .schedules
+            .get_mut("b")
+            .and_then(|fired| fired.at_hand.as_mut())
+            .expect("kept")
+            .due = at("24T12:00");
+        let notes = table.follow_clock(at("10T12:00"));
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert_eq!(table.next("a"), Some(at("11T02:00")), "broken, and told so");
+        assert_eq!(table.next("b"), Some(at("10T12:00")), "made up for");
+        assert!(table.follow_clock(at("10T12:00")).is_empty(), "once");
     }
 }

@@ -13,6 +13,7 @@ mod collect;
 mod controls;
 mod credentials;
 mod daemon;
+mod daemon_loop;
 mod delivery;
 mod deploy;
 mod diff;
