@@ -20,6 +20,10 @@ use tokio::time::Instant;
 /// noticed: the monotonic clock that waits are made of stands still while a machine sleeps.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How often a schedule that is broken, or a folder that could not be read, is tried again though the
+/// folder's stamp is the same: what is wrong may lie in a file elsewhere that it names.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// A run under way.
 pub type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
@@ -64,6 +68,8 @@ struct Daemon {
     /// The folder's stamp as it was read, and as it was seen last.
     read: String,
     seen: String,
+    /// When the folder was read, or tried, last.
+    tried: Instant,
     not_ready: Option<String>,
     tasks: JoinSet<Ended>,
     served: Served,
@@ -77,6 +83,7 @@ pub async fn serve(hands: Hands, fires: Fires, stop: Stop) -> Served {
         table: Timetable::new(fires),
         read: String::new(),
         seen: String::new(),
+        tried: Instant::now(),
         not_ready: None,
         tasks: JoinSet::new(),
         served: Served::default(),
@@ -124,10 +131,36 @@ impl Daemon {
     fn look(&mut self) {
         self.follow_clock();
         let stamp = self.stamp();
-        if stamp != self.read && stamp == self.seen {
+        if stamp == self.read {
+            self.try_again();
+        } else if stamp == self.seen {
             self.reload("the folder changed");
         }
         self.seen = stamp;
+    }
+
+    /// Reads what was wrong once more, from time to time. Where it is as it was, nothing is said anew.
+    fn try_again(&mut self) {
+        let broken = |entries: &BTreeMap<String, Entry>| -> Vec<(String, String)> {
+            let broken = entries.iter().filter_map(|(name, entry)| match entry {
+                Entry::Broken(why) => Some((name.clone(), why.clone())),
+                Entry::Good { .. } => None,
+            });
+            broken.collect()
+        };
+        let known = broken(self.table.entries());
+        let wrong = self.not_ready.is_some() || !known.is_empty();
+        if !wrong || self.tried.elapsed() < AGAIN {
+            return;
+        }
+        self.tried = Instant::now();
+        let changed = match (self.hands.read)() {
+            Ok(entries) => self.not_ready.is_some() || broken(&entries) != known,
+            Err(why) => self.not_ready.as_ref() != Some(&why),
+        };
+        if changed {
+            self.reload("what was wrong changed");
+        }
     }
 
     /// The folder stands still when a clock is set.
@@ -148,6 +181,7 @@ impl Daemon {
 
     fn reload(&mut self, because: &str) {
         self.read = self.stamp();
+        self.tried = Instant::now();
         let now = (self.hands.now)();
         let entries = match (self.hands.read)() {
             Ok(entries) => {

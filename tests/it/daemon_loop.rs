@@ -161,3 +161,36 @@ async fn a_clock_that_was_set_ahead_and_back_silences_nothing() {
     assert_eq!(daemon.see(|world| world.reads), 1, "the folder stood still");
     daemon.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_is_repaired_elsewhere_is_run_though_its_folder_stands_still() {
+    let clock = Arc::new(Mutex::new(TimeDelta::zero()));
+    let broken = Entry::Broken("policy.waivers: w.toml: No such file".to_owned());
+    let folder = [("a", broken), ("b", every_minute())];
+    let daemon = Loop::start(&folder, &clock);
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    assert!(daemon.see(|world| world.runs.iter().all(|(name, _)| name == "b")));
+    let reads = daemon.see(|world| world.reads);
+    assert!(
+        (2..=4).contains(&reads),
+        "read {reads} times in 150 seconds"
+    );
+
+    daemon.see(|world| world.folder.insert("a".to_owned(), every_minute()));
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    assert!(daemon.see(|world| world.runs.iter().any(|(name, _)| name == "a")));
+    assert!(
+        daemon
+            .health
+            .borrow()
+            .schedules
+            .iter()
+            .all(|one| one.problem.is_none())
+    );
+
+    // Nothing is wrong any more: the folder's stamp alone counts.
+    let reads = daemon.see(|world| world.reads);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(daemon.see(|world| world.reads), reads);
+    daemon.end().await;
+}
