@@ -5,12 +5,13 @@ use super::folder::{self, FOLDER};
 use super::signals::{self, Ends};
 use super::{Global, run, setup, show};
 use crate::config::Schedule;
-use crate::host::daemon::{self, Hands};
+use crate::host::daemon::{self, Hands, NotHeld};
 use crate::host::health::{self, Health};
 use crate::host::notify::Notify;
 use crate::host::timetable::{Due, Ended, Entry};
 use crate::job::{self, Job, RunOutcome, Stop};
 use crate::state::State;
+use crate::state::lock::Lock;
 use chrono::Utc;
 use clap::Args;
 use serde_json::json;
@@ -45,7 +46,7 @@ impl Daemon {
         let program = setup::program(global)?;
         self.refuse_nothing_to_do(&program)?;
         let state = setup::state(&program)?;
-        let _lock = state.lock(LOCK, Utc::now())?;
+        let lock = state.lock(LOCK, Utc::now())?;
         let fires = state.fires()?;
         let environment = setup::environment();
         let notify = Notify::new(
@@ -64,7 +65,8 @@ impl Daemon {
             tokio::spawn(serving);
         }
         let stop = Stop::default();
-        let hands = self.hands(global, state, &stop, hangups(hangup), health, notify);
+        let kept = Kept { state, lock };
+        let hands = self.hands(global, kept, &stop, hangups(hangup), health, notify);
         let mut serving = std::pin::pin!(daemon::serve(hands, fires, stop.clone()));
         let served = loop {
             tokio::select! {
@@ -78,6 +80,11 @@ impl Daemon {
                 }
             }
         };
+        if let Some(by) = served.taken {
+            return Err(Failure::start(format!(
+                "this is no longer the one daemon of its state, and it has ended: its lock was taken by {by}"
+            )));
+        }
         let why = stop.asked().unwrap_or_default();
         show::answer(
             global,
@@ -110,7 +117,7 @@ impl Daemon {
     fn hands(
         self,
         global: &Global,
-        state: State,
+        kept: Kept,
         stop: &Stop,
         again: mpsc::Receiver<()>,
         health: watch::Sender<Health>,
@@ -134,7 +141,9 @@ impl Daemon {
                 Box::pin(one(global.clone(), file, known, stop.clone()))
             }
         };
+        let Kept { state, lock } = kept;
         Hands {
+            held: Box::new(move || held(&lock)),
             stamp: Box::new(move || folder::stamp(&stamped)),
             read: Box::new(reader),
             run: Box::new(runner),
@@ -148,6 +157,23 @@ impl Daemon {
             health,
             notify,
         }
+    }
+}
+
+/// The state and the lock of its one daemon.
+struct Kept {
+    state: State,
+    lock: Lock,
+}
+
+fn held(lock: &Lock) -> Result<(), NotHeld> {
+    let Err(why) = lock.check() else {
+        return Ok(());
+    };
+    match lock.taken_by() {
+        Ok(Some(by)) => Err(NotHeld::Taken(by)),
+        // One that could not be renewed in time is renewed when its store is back, if nobody took it.
+        Ok(None) | Err(_) => Err(NotHeld::Unsure(Failure::from(why).message)),
     }
 }
 

@@ -24,6 +24,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// folder's stamp is the same: what is wrong may lie in a file elsewhere that it names.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// How long nothing is begun after it could not be found out whose the state is.
+const UNSURE: Duration = Duration::from_secs(10);
+
+/// Why a daemon may do nothing under its lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotHeld {
+    /// Another process took it; who.
+    Taken(String),
+    /// It cannot be told now, and may be ours later.
+    Unsure(String),
+}
+
 /// A run under way.
 pub type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
@@ -43,6 +55,9 @@ pub struct Hands {
     pub run: Box<dyn Fn(&Due) -> Running + Send>,
     /// Remembers.
     pub keep: Keep,
+    /// Whether this is still the one daemon of its state. A lease runs out while a process is stopped, or
+    /// its bucket cannot be reached, and another daemon takes it.
+    pub held: Box<dyn Fn() -> Result<(), NotHeld> + Send>,
     /// The clock.
     pub now: fn() -> DateTime<Utc>,
     /// Asks to read the folder again (SIGHUP).
@@ -54,12 +69,14 @@ pub struct Hands {
 }
 
 /// What the daemon did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Served {
     /// Runs begun.
     pub runs: u64,
     /// Of them, ended with another code than 0 and 1.
     pub failed: u64,
+    /// Who took its state from it, where that is why it ended.
+    pub taken: Option<String>,
 }
 
 struct Daemon {
@@ -71,6 +88,9 @@ struct Daemon {
     /// When the folder was read, or tried, last.
     tried: Instant,
     not_ready: Option<String>,
+    /// Why and since when it is not known whether the state is ours.
+    unsure: Option<(String, Instant)>,
+    stop: Stop,
     tasks: JoinSet<Ended>,
     served: Served,
     told: String,
@@ -85,6 +105,8 @@ pub async fn serve(hands: Hands, fires: Fires, stop: Stop) -> Served {
         seen: String::new(),
         tried: Instant::now(),
         not_ready: None,
+        unsure: None,
+        stop: stop.clone(),
         tasks: JoinSet::new(),
         served: Served::default(),
         told: String::new(),
@@ -94,7 +116,9 @@ pub async fn serve(hands: Hands, fires: Fires, stop: Stop) -> Served {
     let status = daemon.told.clone();
     daemon.hands.notify.ready(&status);
     while stop.asked().is_none() {
-        if let Some(due) = daemon.table.due((daemon.hands.now)()) {
+        if !daemon.hesitates()
+            && let Some(due) = daemon.table.due((daemon.hands.now)())
+        {
             daemon.begin(&due);
         }
         daemon.tell();
@@ -116,7 +140,8 @@ impl Daemon {
     fn wait(&self) -> Duration {
         let watchdog = self.hands.notify.watchdog();
         let look = watchdog.map_or(LOOK, |limit| LOOK.min(limit / 3));
-        if self.table.running().is_some() {
+        // A time that has come and may not be begun is no reason to spin.
+        if self.table.running().is_some() || self.unsure.is_some() {
             return look;
         }
         let now = (self.hands.now)();
@@ -215,7 +240,49 @@ impl Daemon {
         }
     }
 
-    fn keep(&self) {
+    /// Asked before each thing that two daemons of one state must not do. Once another has it, this one
+    /// ends; the run at hand is asked to stop.
+    fn is_ours(&mut self) -> bool {
+        if self.served.taken.is_some() {
+            return false;
+        }
+        match (self.hands.held)() {
+            Ok(()) => {
+                if self.unsure.take().is_some() {
+                    tracing::info!("the state is this daemon's for certain again");
+                }
+                true
+            }
+            Err(NotHeld::Taken(by)) => {
+                tracing::error!(%by, "another process has taken the lock of the one daemon of this state");
+                self.stop.ask("another daemon has its state");
+                self.served.taken = Some(by);
+                false
+            }
+            Err(NotHeld::Unsure(why)) => {
+                tracing::error!(
+                    "nothing is begun: whether the state is this daemon's is not known: {why}"
+                );
+                self.unsure = Some((why, Instant::now()));
+                false
+            }
+        }
+    }
+
+    fn hesitates(&self) -> bool {
+        let since = self.unsure.as_ref().map(|(_, since)| since.elapsed());
+        since.is_some_and(|since| since < UNSURE)
+    }
+
+    fn keep(&mut self) {
+        if self.is_ours() {
+            self.write();
+        } else if self.served.taken.is_none() {
+            tracing::error!("nothing was kept: after a restart a time may be run twice");
+        }
+    }
+
+    fn write(&self) {
         if let Err(why) = (self.hands.keep)(self.table.fires()) {
             tracing::error!(
                 "{why}; after a restart a time may be run twice, or not be made up for"
@@ -224,10 +291,13 @@ impl Daemon {
     }
 
     fn begin(&mut self, due: &Due) {
+        if !self.is_ours() {
+            return;
+        }
         let now = (self.hands.now)();
         self.table.begin(due, now);
         // Before the run: one that takes the machine down with it is not begun without an end.
-        self.keep();
+        self.write();
         let late = now.signed_duration_since(due.time).num_seconds();
         tracing::info!(schedule = %due.name, due = %due.time, late_s = late, again = due.again, "begins");
         let run = (self.hands.run)(due);
@@ -304,7 +374,8 @@ impl Daemon {
         };
         self.hands.health.send_replace(Health {
             looked: Instant::now(),
-            not_ready: self.not_ready.clone(),
+            not_ready: (self.not_ready.clone())
+                .or_else(|| self.unsure.as_ref().map(|(why, _)| why.clone())),
             schedules,
         });
         self.hands.notify.alive();

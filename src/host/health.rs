@@ -3,7 +3,7 @@
 //! | path | 200 | 503 |
 //! | --- | --- | --- |
 //! | `/healthz` | the daemon looks at its schedules every second | it has not for half a minute |
-//! | `/readyz` | it starts runs at their times | it stops, or its folder cannot be read |
+//! | `/readyz` | it starts runs at their times | it stops, its folder cannot be read, or it is not known whether its state is still its own |
 //!
 //! Both answer the same JSON: every schedule with its next time, its last run and what is wrong with it.
 

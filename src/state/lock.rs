@@ -112,6 +112,18 @@ impl Lock {
             Held::Lease(lease) => Ok(lease.check()?),
         }
     }
+
+    /// Who has taken it since, where anybody has. `None` of a lock that [`Lock::check`] no longer trusts:
+    /// it may be renewed yet.
+    ///
+    /// # Errors
+    /// That could not be found out.
+    pub fn taken_by(&self) -> Result<Option<String>, Error> {
+        match &self.held {
+            Held::File { .. } => Ok(None),
+            Held::Lease(lease) => Ok(lease.taken_by()?),
+        }
+    }
 }
 
 impl Drop for Lock {

@@ -171,6 +171,25 @@ impl Lease {
             None => Err(lost("its object was removed".to_owned())),
         }
     }
+
+    /// Who has taken the lock since, where anybody has: then it never comes back.
+    ///
+    /// # Errors
+    /// The store could not be asked.
+    pub fn taken_by(&self) -> Result<Option<String>, Error> {
+        let last = last_generation(&self.bucket, &self.folder)?;
+        let Some(last) = last.filter(|last| *last > self.generation) else {
+            return Ok(None);
+        };
+        let key = object(&self.folder, last);
+        let said = self.bucket.read(&key)?;
+        let holder = said.and_then(|bytes| serde_json::from_slice::<Holder>(&bytes).ok());
+        Ok(Some(match holder {
+            Some(there) if there.released => format!("{}, which has let it go", there.holder),
+            Some(there) => there.holder,
+            None => format!("whoever wrote {}", self.bucket.shown(&key)),
+        }))
+    }
 }
 
 impl Drop for Lease {

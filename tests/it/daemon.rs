@@ -2,6 +2,7 @@
 //! second. What is due when is held in `src/host/timetable.rs`, without waiting.
 
 use crate::kit::host::{Host, ssh_open, world};
+use crate::kit::s3::S3;
 use serde_json::Value;
 use sgwarden::model::Fires;
 use sgwarden::sim::Fault;
@@ -384,6 +385,37 @@ async fn people_hear_of_a_run_that_was_cut_off_twice() {
     assert!(sealed(&host, "yearly").is_empty());
     let last = fires(&host).schedules["yearly"].last.clone();
     assert_eq!(last.map(|last| last.exit), Some(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_lease_another_took_while_it_was_stopped_begins_nothing_more() {
+    let s3 = S3::start();
+    let mut host = Host::new(world(&[("sg-a", vec![])])).await;
+    host.environment.extend(S3::environment());
+    host.write("sgwarden.toml", &s3.toml());
+    host.write("schedules/often.toml", EVERY_SECOND);
+    let first = Daemon::start(&host, "first");
+    first.says("exit=0").await;
+    first.signal("STOP");
+    let begun = first.log().matches("begins").count();
+    // Longer than the lease of two seconds.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let second = Daemon::start(&host, "second");
+    second.says("exit=0").await;
+
+    first.signal("CONT");
+    let (code, _) = first.ended().await;
+    let log = std::fs::read_to_string(host.path("first")).expect("a log");
+    assert_eq!(code, Some(6), "{log}");
+    let by = format!("its lock was taken by process {} since", second.child.id());
+    assert!(log.contains(&by), "{by}\n{log}");
+    assert_eq!(log.matches("begins").count(), begun, "{log}");
+    let before = second.log().matches("exit=0").count();
+    second
+        .until("the second goes on", || {
+            second.log().matches("exit=0").count() > before
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //! waiting, since tokio's own clock is paused and goes on by itself.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sgwarden::host::daemon::{Hands, Served, serve};
+use sgwarden::host::daemon::{Hands, NotHeld, Served, serve};
 use sgwarden::host::health::Health;
 use sgwarden::host::next_fire::Cron;
 use sgwarden::host::notify::Notify;
@@ -27,6 +27,8 @@ struct World {
     runs: Vec<(String, DateTime<Utc>)>,
     /// What was kept last.
     kept: Fires,
+    /// Whose the state is.
+    held: Option<NotHeld>,
 }
 
 /// A daemon of a test.
@@ -89,8 +91,12 @@ impl Loop {
                     .clone())
             }
         };
-        let (runs, kept) = (Arc::clone(&world), Arc::clone(&world));
+        let (runs, kept, held) = (Arc::clone(&world), Arc::clone(&world), Arc::clone(&world));
         let hands = Hands {
+            held: Box::new(move || {
+                let world = held.lock().unwrap_or_else(PoisonError::into_inner);
+                world.held.clone().map_or(Ok(()), Err)
+            }),
             stamp: Box::new(|| Ok("it never changes".to_owned())),
             read: Box::new(read),
             run: Box::new(move |due| {
@@ -193,4 +199,34 @@ async fn a_schedule_that_is_repaired_elsewhere_is_run_though_its_folder_stands_s
     tokio::time::sleep(Duration::from_secs(300)).await;
     assert_eq!(daemon.see(|world| world.reads), reads);
     daemon.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_whose_state_another_has_begins_nothing_keeps_nothing_and_ends() {
+    let clock = Arc::new(Mutex::new(TimeDelta::zero()));
+    let daemon = Loop::start(&[("a", every_minute())], &clock);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(daemon.see(|world| world.runs.len()), 1);
+
+    // While that cannot be told it waits, says so, and makes up for it.
+    daemon.see(|world| world.held = Some(NotHeld::Unsure("the bucket is away".to_owned())));
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    assert_eq!(daemon.see(|world| world.runs.len()), 1);
+    let not_ready = daemon.health.borrow().not_ready.clone();
+    assert_eq!(not_ready.as_deref(), Some("the bucket is away"));
+    daemon.see(|world| world.held = None);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let runs = daemon.see(|world| world.runs.clone());
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    assert_eq!(daemon.health.borrow().not_ready, None);
+
+    let kept = daemon.see(|world| world.kept.clone());
+    daemon.see(|world| world.held = Some(NotHeld::Taken("process 7 on b".to_owned())));
+    let ended = tokio::time::timeout(Duration::from_secs(120), daemon.serving).await;
+    let served = ended.expect("by itself").expect("in order");
+    assert_eq!(served.taken.as_deref(), Some("process 7 on b"));
+    assert_eq!(served.runs, 2);
+    let world = daemon.world.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(world.runs.len(), 2);
+    assert_eq!(world.kept, kept);
 }
