@@ -4,12 +4,14 @@ use super::exit::{Exit, Failure};
 use super::folder::{self, FOLDER};
 use super::signals::{self, Ends};
 use super::{Global, run, setup, show};
-use crate::config::Schedule;
+use crate::config::schedule::{MailConfig, WebhookConfig, When};
+use crate::config::{Program, Schedule};
 use crate::host::daemon::{self, Hands, NotHeld};
 use crate::host::health::{self, Health};
 use crate::host::notify::Notify;
 use crate::host::timetable::{Due, Ended, Entry};
 use crate::job::{self, Job, RunOutcome, Stop};
+use crate::model::{Chat, People, Recipients};
 use crate::state::State;
 use crate::state::lock::Lock;
 use chrono::Utc;
@@ -36,8 +38,8 @@ pub(super) struct Daemon {
 /// The lock of the one daemon of a state.
 const LOCK: &str = ".daemon";
 
-/// Schedules as they were when they were last right: whom to tell when one no longer is.
-type LastGood = Arc<Mutex<BTreeMap<String, Schedule>>>;
+/// `sgwarden.toml` as it was when it was last right: what people are told by when it no longer is.
+type LastGood = Arc<Mutex<Program>>;
 
 impl Daemon {
     pub(super) async fn run(self, global: &Global) -> Result<Exit, Failure> {
@@ -65,7 +67,8 @@ impl Daemon {
             tokio::spawn(serving);
         }
         let stop = Stop::default();
-        let kept = Kept { state, lock };
+        let good = Arc::new(Mutex::new(program));
+        let kept = Kept { good, state, lock };
         let hands = self.hands(global, kept, &stop, hangups(hangup), health, notify);
         let mut serving = std::pin::pin!(daemon::serve(hands, fires, stop.clone()));
         let served = loop {
@@ -99,7 +102,7 @@ impl Daemon {
 
     /// A folder without one schedule that is right is a mistake of whoever starts the daemon; later
     /// on it is news, and the daemon stays.
-    fn refuse_nothing_to_do(&self, program: &crate::config::Program) -> Result<(), Failure> {
+    fn refuse_nothing_to_do(&self, program: &Program) -> Result<(), Failure> {
         let listed = folder::read(&self.folder, Some(program))?;
         if listed.iter().any(|one| one.schedule.is_ok()) {
             return Ok(());
@@ -123,7 +126,7 @@ impl Daemon {
         health: watch::Sender<Health>,
         notify: Notify,
     ) -> Hands {
-        let good = LastGood::default();
+        let Kept { good, state, lock } = kept;
         let folder = self.folder;
         let stamped = folder.clone();
         let reader = {
@@ -134,14 +137,17 @@ impl Daemon {
             let (global, stop) = (global.clone(), stop.clone());
             move |due: &Due| -> daemon::Running {
                 let file = folder.join(format!("{}.toml", due.name));
-                let known = locked(&good).get(&due.name).cloned();
+                let people = Told {
+                    global: global.clone(),
+                    good: Arc::clone(&good),
+                    schedule: addressed(due),
+                };
                 if let Some(why) = due.lost.clone() {
-                    return Box::pin(lost(global.clone(), known, why));
+                    return Box::pin(lost(people, why));
                 }
-                Box::pin(one(global.clone(), file, known, stop.clone()))
+                Box::pin(one(people, file, stop.clone()))
             }
         };
-        let Kept { state, lock } = kept;
         Hands {
             held: Box::new(move || held(&lock)),
             stamp: Box::new(move || folder::stamp(&stamped)),
@@ -160,8 +166,9 @@ impl Daemon {
     }
 }
 
-/// The state and the lock of its one daemon.
+/// What a daemon has from its start: the configuration, the state, the lock of its one daemon.
 struct Kept {
+    good: LastGood,
     state: State,
     lock: Lock,
 }
@@ -190,10 +197,6 @@ fn hangups(mut hangup: tokio::signal::unix::Signal) -> mpsc::Receiver<()> {
     receiver
 }
 
-fn locked(good: &LastGood) -> std::sync::MutexGuard<'_, BTreeMap<String, Schedule>> {
-    good.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The folder as the timetable takes it.
 fn entries(
     global: &Global,
@@ -202,20 +205,20 @@ fn entries(
 ) -> Result<BTreeMap<String, Entry>, String> {
     // A broken sgwarden.toml breaks every run, and each run says so at its time.
     let program = setup::program(global).ok();
+    if let Some(program) = &program {
+        good.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(program);
+    }
     let listed = folder::read(folder, program.as_ref()).map_err(|failure| failure.message)?;
-    let mut good = locked(good);
-    good.retain(|name, _| listed.iter().any(|one| one.name == *name));
     let mut entries = BTreeMap::new();
     for one in listed {
         let entry = match one.schedule {
-            Ok(schedule) => {
-                let entry = Entry::Good {
-                    cron: schedule.cron.clone(),
-                    zone: schedule.timezone,
-                };
-                good.insert(one.name.clone(), schedule);
-                entry
-            }
+            Ok(schedule) => Entry::Good {
+                people: people_of(&schedule),
+                zone: schedule.timezone,
+                cron: schedule.cron,
+            },
             Err(problems) => Entry::Broken(problems.to_string()),
         };
         entries.insert(one.name, entry);
@@ -223,10 +226,72 @@ fn entries(
     Ok(entries)
 }
 
+/// Whom a schedule names, as the state keeps it. A restart may have another working directory.
+fn people_of(schedule: &Schedule) -> People {
+    let mails = schedule.mails.iter().map(|mail| Recipients {
+        to: mail.to.clone(),
+        cc: mail.cc.clone(),
+        reply_to: mail.reply_to.clone(),
+    });
+    let chats = schedule.webhooks.iter().map(|hook| Chat {
+        kind: hook.kind,
+        url_file: std::path::absolute(&hook.url_file).unwrap_or_else(|_| hook.url_file.clone()),
+    });
+    People {
+        mails: mails.collect(),
+        chats: chats.collect(),
+    }
+}
+
+/// The schedule that is due as far as its people go. Everybody hears of a run that could not start, whatever
+/// their `when` and `route` say.
+fn addressed(due: &Due) -> Schedule {
+    let mails = due.people.mails.iter().map(|mail| MailConfig {
+        to: mail.to.clone(),
+        cc: mail.cc.clone(),
+        reply_to: mail.reply_to.clone(),
+        ..MailConfig::default()
+    });
+    let webhooks = due.people.chats.iter().map(|chat| WebhookConfig {
+        kind: chat.kind,
+        url_file: chat.url_file.clone(),
+        when: When::default(),
+        route: None,
+    });
+    Schedule {
+        mails: mails.collect(),
+        webhooks: webhooks.collect(),
+        ..Schedule::defaults(&due.name)
+    }
+}
+
+/// Those who are told of a run that could not start, and by what.
+struct Told {
+    global: Global,
+    good: LastGood,
+    schedule: Schedule,
+}
+
+impl Told {
+    async fn tell(&self, why: &str) {
+        let program = setup::program(&self.global).unwrap_or_else(|_| {
+            let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+            good.clone()
+        });
+        if self.schedule.mails.is_empty() && self.schedule.webhooks.is_empty() {
+            tracing::error!(
+                schedule = %self.schedule.name,
+                "nobody is told that the run could not start: no [[mail]] and no [[webhook]] of the schedule is known"
+            );
+        }
+        run::tell(&self.global, &program, &self.schedule, why).await;
+    }
+}
+
 /// One run, as `run --schedule` would do it: files, credentials and passwords are read anew, so that
 /// what was changed or renewed since the daemon began counts.
-async fn one(global: Global, file: PathBuf, known: Option<Schedule>, stop: Stop) -> Ended {
-    match begin(&global, &file, &stop).await {
+async fn one(people: Told, file: PathBuf, stop: Stop) -> Ended {
+    match begin(&people.global, &file, &stop).await {
         Ok(outcome) => Ended {
             exit: Exit::of(&outcome, None).code(),
             run: Some(outcome.sealed.run.as_str().to_owned()),
@@ -236,7 +301,7 @@ async fn one(global: Global, file: PathBuf, known: Option<Schedule>, stop: Stop)
         Err(failure) => {
             if failure.exit == Exit::Usage {
                 // At a terminal somebody would read it; here its people must be told.
-                tell(&global, known.as_ref(), &failure.message).await;
+                people.tell(&failure.message).await;
             }
             Ended {
                 exit: failure.exit.code(),
@@ -249,21 +314,13 @@ async fn one(global: Global, file: PathBuf, known: Option<Schedule>, stop: Stop)
 }
 
 /// A time whose run is given up.
-async fn lost(global: Global, known: Option<Schedule>, why: String) -> Ended {
-    tell(&global, known.as_ref(), &why).await;
+async fn lost(people: Told, why: String) -> Ended {
+    people.tell(&why).await;
     Ended {
         exit: Exit::NotStarted.code(),
         run: None,
         problem: Some(why),
         stopped: false,
-    }
-}
-
-async fn tell(global: &Global, known: Option<&Schedule>, why: &str) {
-    if let Some(known) = known
-        && let Ok(program) = setup::program(global)
-    {
-        run::tell(global, &program, known, why).await;
     }
 }
 

@@ -84,16 +84,16 @@ pub(super) async fn whole_for(
 
 /// Tells a schedule's people that its run could not start; where there is no way to, the log has it.
 pub(super) async fn tell(global: &Global, program: &Program, schedule: &Schedule, why: &str) {
-    let relay = (program.mail.as_ref()).filter(|_| !schedule.mails.is_empty());
     let client = JobClient::default();
-    let settings = relay.map(|relay| setup::mail_settings(global, program, relay, &client));
-    let relay = match settings.transpose() {
-        Ok(relay) => relay,
-        Err(failure) => {
-            tracing::error!("nobody could be told by mail: {}", failure.message);
-            None
-        }
+    let settings = match &program.mail {
+        _ if schedule.mails.is_empty() => Ok(None),
+        None => Err(Failure::usage("sgwarden.toml has no [mail] to send by")),
+        Some(relay) => setup::mail_settings(global, program, relay, &client).map(Some),
     };
+    let relay = settings.unwrap_or_else(|failure| {
+        tracing::error!("nobody could be told by mail: {}", failure.message);
+        None
+    });
     let receipts = job::not_started(relay.as_ref(), schedule, why, Utc::now).await;
     for receipt in receipts.iter().filter(|receipt| !receipt.accepted()) {
         tracing::error!(

@@ -3,7 +3,7 @@
 //! was cut off. Times that come while the same schedule runs are passed over.
 
 use super::next_fire::Cron;
-use crate::model::{AtHand, Fired, Fires, LastFire};
+use crate::model::{AtHand, Fired, Fires, LastFire, People};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ pub enum Entry {
         cron: Option<Cron>,
         /// Where.
         zone: Tz,
+        /// Whom to tell when its run cannot start.
+        people: People,
     },
     /// What is wrong with its file.
     Broken(String),
@@ -41,6 +43,8 @@ pub struct Due {
     pub again: bool,
     /// Why it is not run any more, where it was cut off too often: its people are to hear that.
     pub lost: Option<String>,
+    /// Whom to tell where it cannot start, as the schedule's file was last right.
+    pub people: People,
 }
 
 /// How a run ended.
@@ -100,9 +104,10 @@ impl Timetable {
             if let Entry::Good {
                 cron: Some(cron),
                 zone,
+                people,
             } = entry
             {
-                self.remember(name, cron, *zone, now);
+                self.remember(name, cron, *zone, people, now);
             } else if let Entry::Good { cron: None, .. } = entry {
                 self.fires.schedules.remove(name);
             }
@@ -140,7 +145,7 @@ impl Timetable {
         notes
     }
 
-    fn remember(&mut self, name: &str, cron: &Cron, zone: Tz, now: DateTime<Utc>) {
+    fn remember(&mut self, name: &str, cron: &Cron, zone: Tz, people: &People, now: DateTime<Utc>) {
         let (cron, timezone) = (cron.to_string(), zone.name().to_owned());
         let Some(fired) = self.fires.schedules.get_mut(name) else {
             let new = Fired {
@@ -149,10 +154,12 @@ impl Timetable {
                 after: now,
                 at_hand: None,
                 last: None,
+                people: people.clone(),
             };
             self.fires.schedules.insert(name.to_owned(), new);
             return;
         };
+        fired.people.clone_from(people);
         if fired.cron != cron || fired.timezone != timezone {
             // What the new times would have been before now, nobody has missed.
             fired.cron = cron;
@@ -170,7 +177,7 @@ impl Timetable {
             return Some(cut.due);
         }
         match self.entries.get(name)? {
-            Entry::Good { cron, zone } => cron.as_ref()?.next_after(fired.after, *zone),
+            Entry::Good { cron, zone, .. } => cron.as_ref()?.next_after(fired.after, *zone),
             // A broken file's time comes all the same, as it last was: its people are told.
             Entry::Broken(_) => {
                 let zone: Tz = fired.timezone.parse().ok()?;
@@ -208,6 +215,7 @@ impl Timetable {
                             cut.tries, cut.started
                         )
                     }),
+                    people: fired.map(|fired| fired.people.clone()).unwrap_or_default(),
                 }
             })
     }
@@ -254,7 +262,7 @@ impl Timetable {
     fn next_unless_cut(&self, name: &str) -> Option<DateTime<Utc>> {
         let fired = self.fires.schedules.get(name)?;
         match self.entries.get(name)? {
-            Entry::Good { cron, zone } => cron.as_ref()?.next_after(fired.after, *zone),
+            Entry::Good { cron, zone, .. } => cron.as_ref()?.next_after(fired.after, *zone),
             Entry::Broken(_) => None,
         }
     }
@@ -263,6 +271,7 @@ impl Timetable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Recipients;
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-11-{text}:00Z").parse().expect("a moment")
@@ -274,10 +283,15 @@ mod tests {
             "" => Entry::Good {
                 cron: None,
                 zone: Tz::UTC,
+                people: People::default(),
             },
             cron => Entry::Good {
                 cron: Some(Cron::parse(cron).expect("a cron")),
                 zone: Tz::UTC,
+                people: People {
+                    mails: vec![Recipients::default()],
+                    chats: Vec::new(),
+                },
             },
         };
         schedules
@@ -414,6 +428,9 @@ mod tests {
         table.take(folder(&broken), at("24T01:00"));
         let due = table.due(at("24T03:00")).expect("due");
         assert_eq!((due.name.as_str(), due.time), ("a", at("24T02:00")));
+        assert_eq!(due.people.mails.len(), 1, "as it was last right");
+        let again = restarted(&table, &broken, "24T03:00").due(at("24T03:00"));
+        assert_eq!(again, Some(due.clone()), "after a restart too");
         table.begin(&due, at("24T03:00"));
         table.end(done(false), at("24T03:00"));
         assert_eq!(

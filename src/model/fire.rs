@@ -1,8 +1,10 @@
 //! What the daemon remembers of a schedule, so that neither a restart nor a sleep loses a time.
 
+use super::WebhookKind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// `<state>/daemon.json`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,38 @@ pub struct Fired {
     pub at_hand: Option<AtHand>,
     /// The last one that ended.
     pub last: Option<LastFire>,
+    /// Whom to tell when a run cannot start.
+    #[serde(default)]
+    pub people: People,
+}
+
+/// Who a schedule's file named when it was last right: one that is broken names nobody for certain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct People {
+    /// By mail.
+    pub mails: Vec<Recipients>,
+    /// In chats.
+    pub chats: Vec<Chat>,
+}
+
+/// One `[[mail]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipients {
+    /// Recipients.
+    pub to: Vec<String>,
+    /// Copies.
+    pub cc: Vec<String>,
+    /// Whom answers go to.
+    pub reply_to: Option<String>,
+}
+
+/// One `[[webhook]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chat {
+    /// Whose form the message has.
+    pub kind: WebhookKind,
+    /// The file with the address, which is read when there is something to say.
+    pub url_file: PathBuf,
 }
 
 /// A run that has begun.

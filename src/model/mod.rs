@@ -51,7 +51,7 @@ pub use diff::{
     CoverageChange, FieldChange, FindingChange, FindingName, Incomparable, RunDiff, RunSide,
     WaiverChange,
 };
-pub use fire::{AtHand, Fired, Fires, LastFire};
+pub use fire::{AtHand, Chat, Fired, Fires, LastFire, People, Recipients};
 pub use group::{
     Field, GroupReading, ListReading, Lists, NicType, RawAnswer, Rule, Rules, SecurityGroup, Tag,
 };

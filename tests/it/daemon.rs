@@ -6,6 +6,7 @@ use crate::kit::s3::S3;
 use serde_json::Value;
 use sgwarden::model::Fires;
 use sgwarden::sim::Fault;
+use sgwarden::sim::hook::Hook;
 use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -385,6 +386,78 @@ async fn people_hear_of_a_run_that_was_cut_off_twice() {
     assert!(sealed(&host, "yearly").is_empty());
     let last = fires(&host).schedules["yearly"].last.clone();
     assert_eq!(last.map(|last| last.exit), Some(6));
+}
+
+/// A host whose schedule `often` writes to somebody and into a chat.
+async fn with_people() -> (Host, Receiver, Hook) {
+    let host = Host::new(world(&[("sg-a", vec![])])).await;
+    let relay = Receiver::start(Mode::Plain, ReceiverOptions::default())
+        .await
+        .expect("a relay");
+    let hook = Hook::start().await.expect("a chat");
+    host.write(
+        "sgwarden.toml",
+        &format!(
+            "[mail]\nurl = \"smtp://{}?tls=none\"\nfrom = \"audit@example.com\"\n",
+            relay.addr()
+        ),
+    );
+    host.write("hook.url", &format!("{}/generic/s3cret", hook.url()));
+    host.write(
+        "schedules/often.toml",
+        &format!(
+            "{EVERY_SECOND}[[mail]]\nto = [\"a@example.com\"]\nwhen = \"failures\"\n\
+             [[webhook]]\nkind = \"generic\"\nurl_file = \"hook.url\"\nwhen = \"failures\"\n"
+        ),
+    );
+    host.write("schedules/yearly.toml", NEVER);
+    (host, relay, hook)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_hear_of_a_schedule_that_was_broken_before_the_daemon_was_started_anew() {
+    let (host, relay, hook) = with_people().await;
+    let first = Daemon::start(&host, "first");
+    first.says("schedule=often exit=0").await;
+    first.signal("TERM");
+    assert_eq!(first.ended().await.0, Some(0));
+    assert!(relay.messages().is_empty() && hook.heard().is_empty());
+
+    // Not even its recipients can be read any more, and a file that it names is gone as well.
+    host.write(
+        "schedules/often.toml",
+        "cron = \"* * * * * *\"\n[[mail]\n[policy]\nwaivers = \"gone.toml\"\n",
+    );
+    let second = Daemon::start(&host, "second");
+    second.says("schedule=often exit=2").await;
+    let letter = String::from_utf8_lossy(&relay.messages()[0].data).into_owned();
+    assert!(letter.contains("NOT STARTED often"), "{letter}");
+    assert!(letter.contains("often.toml"), "{letter}");
+    assert!(hook.heard()[0].text.contains("NOT STARTED often"));
+    let kept = std::fs::read_to_string(host.path("state/daemon.json")).expect("kept");
+    assert!(!kept.contains("s3cret"), "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_hear_that_the_configuration_broke_by_what_it_was() {
+    let (host, relay, hook) = with_people().await;
+    host.write("schedules/alone.toml", EVERY_SECOND);
+    let daemon = Daemon::start(&host, "log");
+    daemon.says("schedule=often exit=0").await;
+    host.write("sgwarden.toml", "nonsense = 1\n");
+    daemon.says("schedule=often exit=2").await;
+    let letter = String::from_utf8_lossy(&relay.messages()[0].data).into_owned();
+    assert!(letter.contains("NOT STARTED often"), "{letter}");
+    assert!(letter.contains("nonsense"), "{letter}");
+    assert!(hook.heard()[0].text.contains("NOT STARTED often"));
+    // Where nobody is named, the log says that too.
+    daemon.says("schedule=alone exit=2").await;
+    let log = daemon.log();
+    let nobody = log.lines().find(|line| line.contains("nobody is told"));
+    assert!(
+        nobody.is_some_and(|line| line.contains("ERROR") && line.contains("schedule=alone")),
+        "{log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use sgwarden::host::next_fire::Cron;
 use sgwarden::host::notify::Notify;
 use sgwarden::host::timetable::{Ended, Entry};
 use sgwarden::job::Stop;
-use sgwarden::model::Fires;
+use sgwarden::model::{Fires, People};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,6 +60,7 @@ fn every_minute() -> Entry {
     Entry::Good {
         cron: Some(Cron::parse("* * * * *").expect("a cron")),
         zone: chrono_tz::Tz::UTC,
+        people: People::default(),
     }
 }
 
