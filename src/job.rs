@@ -10,18 +10,20 @@ mod delivery;
 pub mod event;
 mod read;
 mod secret;
+mod texts;
 
 pub use crate::cloud::Stop;
 pub use change::{Restore, apply_plan, rollback};
 pub use delivery::{heartbeat, not_started, resend, send_waiting};
 pub use secret::{Unread, relay_password};
+pub use texts::{schedule_text, waivers_text};
 
 use crate::cloud::{CallFailure, Client};
 use crate::config::schedule::{Accounts, Schedule, ScopeConfig};
-use crate::config::waivers::{WaiverFile, Waiving};
+use crate::config::waivers::Waiving;
 use crate::deliver::{MailSettings, Receipt};
 use crate::evidence::chain::Remembered;
-use crate::evidence::format::{self, Changes, Findings, Manifest, PolicyText, Previous};
+use crate::evidence::format::{self, Changes, Findings, Manifest, Previous};
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
 use crate::exposure::Internet;
 use crate::model::{
@@ -40,6 +42,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use read::Reading;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use texts::policy_texts;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -792,28 +795,6 @@ fn tally(schedule: &Schedule, policy: &Policy) -> Tally {
         &policy.internet,
         schedule.reads_everything(),
     )
-}
-
-fn policy_texts(schedule: &Schedule) -> Vec<PolicyText> {
-    let mut out = vec![PolicyText::new(
-        format!("{}.toml", schedule.name),
-        schedule.text.clone(),
-    )];
-    for pack in &schedule.packs {
-        out.push(PolicyText::new(
-            format!("pack {}", pack.name),
-            pack.text.clone(),
-        ));
-    }
-    if let Some(file) = schedule.waivers.file() {
-        out.push(waivers_text(file));
-    }
-    out
-}
-
-/// A waivers' file as evidence and plans keep it.
-pub fn waivers_text(file: &WaiverFile) -> PolicyText {
-    PolicyText::new(format!("waivers {}", file.name), file.text.clone())
 }
 
 fn scope_of(scope: &ScopeConfig) -> Scope {

@@ -88,7 +88,7 @@ fn compared<'r>(own: &'r Read, other: &Read) -> Result<Compared<'r>, Failure> {
             .manifest
             .policy
             .iter()
-            .map(|text| (text.name.clone(), text.sha256.as_str().to_owned()))
+            .map(|text| (text.name.clone(), text.decided_sha256().as_str().to_owned()))
             .collect(),
         judged: population::judged(&own.folder, &wanted)?,
     })

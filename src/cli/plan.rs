@@ -62,7 +62,8 @@ impl PlanFile {
         Ok(sha256(&bytes).as_str().to_owned())
     }
 
-    /// Reads a plan that may be carried out; its schedule's text is returned with it.
+    /// Reads a plan that may be carried out. Its schedule's text is returned with it, out of the schedule's
+    /// file: that is the one it was made by, and a plan keeps no secret of it.
     pub(super) fn read(
         path: &std::path::Path,
         base: &std::path::Path,
@@ -91,11 +92,6 @@ impl PlanFile {
                 plan.made_at
             )));
         }
-        let text = plan
-            .policy
-            .first()
-            .map(|policy| policy.text.clone())
-            .unwrap_or_default();
         for policy in plan.policy.iter().skip(1) {
             if policy.name.starts_with(WAIVERS) {
                 continue;
@@ -119,13 +115,14 @@ impl PlanFile {
                 plan.schedule
             ))
         })?;
-        if now != text {
+        let then = plan.policy.first().map(PolicyText::decided_sha256);
+        if then != Some(&sha256(now.as_bytes())) {
             return Err(Failure::usage(format!(
                 "{} has changed since {named} was made; make a new plan",
                 plan.schedule
             )));
         }
-        Ok((plan, text))
+        Ok((plan, now))
     }
 
     /// Whether the waivers are still those that the plan was made with.
@@ -162,7 +159,10 @@ impl Plan {
         let exit = Exit::of(&outcome, None);
         let now = Utc::now();
         let stamp = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let mut policy = vec![PolicyText::new(self.schedule.display().to_string(), text)];
+        let mut policy = vec![job::schedule_text(
+            self.schedule.display().to_string(),
+            &text,
+        )];
         for pack in packs {
             policy.push(PolicyText::new(format!("pack {}", pack.name), pack.text));
         }

@@ -5,6 +5,7 @@ use super::exit::{Exit, Failure};
 use super::secret::{self, JobClient};
 use crate::cloud::credentials::{self, Credentials, Environment, Found};
 use crate::cloud::{AccountRole, Client, Settings, sign};
+use crate::config::address::Heartbeat;
 use crate::config::line_of;
 use crate::config::program::{self, Network, PasswordIn, Program, Relay, Signature, Site};
 use crate::config::{Problem, Problems, Schedule, waivers};
@@ -107,7 +108,7 @@ fn held(
     }
 }
 
-/// Finds the files with the addresses of webhooks; each must hold one now, not when a run has ended.
+/// Finds the files with the addresses of webhooks and heartbeat; each must hold one now, not when a run has ended.
 pub(super) fn resolve_hooks(
     file: &Path,
     program: &Program,
@@ -117,19 +118,34 @@ pub(super) fn resolve_hooks(
     let text = &schedule.text;
     for (number, hook) in schedule.webhooks.iter_mut().enumerate() {
         hook.url_file = program.base.join(&hook.url_file);
-        let read = std::fs::read_to_string(&hook.url_file)
-            .map_err(|why| why.to_string())
-            .and_then(|text| webhook::address(&text));
-        if let Err(why) = read {
+        if let Err(what) = holds_address(&hook.url_file) {
             let key = format!("webhook[{number}].url_file");
-            let what = format!("{}: {why}", hook.url_file.display());
             problems.push(at(file, text, &key, what));
         }
     }
-    if let Some(url) = &schedule.heartbeat
-        && let Err(why) = webhook::address(url)
-    {
-        problems.push(at(file, text, "heartbeat.url", why));
+    match &mut schedule.heartbeat {
+        None => {}
+        Some(Heartbeat::Url(url)) => {
+            if let Err(why) = webhook::address(url.expose()) {
+                problems.push(at(file, text, "heartbeat.url", why));
+            }
+        }
+        Some(Heartbeat::File(url_file)) => {
+            *url_file = program.base.join(&*url_file);
+            if let Err(what) = holds_address(url_file) {
+                problems.push(at(file, text, "heartbeat.url_file", what));
+            }
+        }
+    }
+}
+
+fn holds_address(file: &Path) -> Result<(), String> {
+    let address = std::fs::read_to_string(file)
+        .map_err(|why| why.to_string())
+        .and_then(|text| webhook::address(&text));
+    match address {
+        Ok(_) => Ok(()),
+        Err(why) => Err(format!("{}: {why}", file.display())),
     }
 }
 

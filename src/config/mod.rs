@@ -6,6 +6,7 @@
 //! | `reader` | TOML with places, and the list of problems |
 //! | `program` | `sgwarden.toml` |
 //! | `schedule` | `schedules/NAME.toml` |
+//! | `address` | addresses that are secrets, and a schedule's text without them |
 //! | `checks` | `[[check]]` tables, of packs and of schedules |
 //! | `waivers` | the file of `[[waiver]]` that a schedule names |
 //! | `packs` | packs of checks, those that ship and the user's own |
@@ -13,6 +14,7 @@
 //! To add a key: the reader call in `program` or `schedule`, its default beside it, the contract's
 //! page. A key of the contract that is not built yet is in that table's `not_built` list.
 
+pub mod address;
 pub mod checks;
 pub mod packs;
 pub mod program;

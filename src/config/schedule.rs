@@ -1,5 +1,6 @@
 //! `schedules/NAME.toml`: what to read, how to judge it, whom to tell.
 
+use super::address::{self, Heartbeat};
 use super::checks;
 use super::packs::{self, NoPack, Pack};
 use super::program::is_region;
@@ -133,7 +134,7 @@ pub struct WebhookConfig {
 pub struct Schedule {
     /// Its file's stem.
     pub name: String,
-    /// Its text, as evidence keeps it.
+    /// Its text as it was read; evidence keeps it without secrets ([`address::kept`]).
     pub text: String,
     /// When it is due; `None` where the file says nothing (only `run --schedule` starts it).
     pub cron: Option<Cron>,
@@ -162,7 +163,7 @@ pub struct Schedule {
     /// Messages into chats.
     pub webhooks: Vec<WebhookConfig>,
     /// Called after a run that ended 0, 1 or 3.
-    pub heartbeat: Option<String>,
+    pub heartbeat: Option<Heartbeat>,
 }
 
 /// The formats a report can have.
@@ -276,10 +277,7 @@ impl Schedule {
             table.finish();
         }
         if let Some(table) = top.table("heartbeat") {
-            out.heartbeat = table.text("url").map(|text| text.value);
-            if out.heartbeat.is_none() && !table.has("url") {
-                table.missing("url", "such as \"https://watch.example.com/job\"");
-            }
+            out.heartbeat = address::heartbeat(&table);
             table.finish();
         }
         top.finish();
@@ -741,19 +739,19 @@ fn read_narrowing(table: &Table<'_, '_>) -> Option<Route> {
 
 fn read_webhook(table: &Table<'_, '_>) -> Option<WebhookConfig> {
     let need = |key: &str, what: &str| {
-        let text = table.text(key);
-        if text.is_none() && !table.has(key) {
+        if !table.has(key) {
             table.missing(key, what);
         }
-        text
     };
     let words = "dingtalk, feishu, wecom, slack or generic";
-    let kind = need("kind", words)
+    need("kind", words);
+    let kind = (table.text("kind"))
         .and_then(|text| checks::parsed(table, &text, WebhookKind::parse, words));
-    let url_file = need(
+    need(
         "url_file",
         "a file with the address: it is a secret, and the schedule is kept in the evidence",
     );
+    let url_file = address::file(table);
     let (when, route) = (read_when(table), read_narrowing(table));
     Some(WebhookConfig {
         kind: kind?,

@@ -22,11 +22,11 @@ pub fn read(file: &Path) -> Result<reqwest::Url, Unreached> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|why| Unreached {
         why: format!("{shown} cannot be read: {why}"),
-        todo: "put the address that the chat gave out into the file of url_file, readable by this user",
+        todo: "put the address that was given out for this into the file of url_file, readable by this user",
     })?;
     address(&text).map_err(|why| Unreached {
         why: format!("{shown}: {why}"),
-        todo: "put the address that the chat gave out into the file of url_file",
+        todo: "put the address that was given out for this into the file of url_file",
     })
 }
 

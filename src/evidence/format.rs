@@ -58,10 +58,16 @@ pub struct Previous {
 pub struct PolicyText {
     /// File name, or the built-in's name.
     pub name: String,
-    /// In full.
+    /// In full, or with the values of `blanked` taken out.
     pub text: String,
-    /// Of the text.
+    /// Of the text as it stands here.
     pub sha256: Sha256,
+    /// Keys whose values are secrets and do not stand in the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blanked: Vec<String>,
+    /// Of the text with them, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_sha256: Option<Sha256>,
 }
 
 impl PolicyText {
@@ -72,7 +78,30 @@ impl PolicyText {
             name: name.into(),
             sha256: sha256(text.as_bytes()),
             text,
+            blanked: Vec::new(),
+            original_sha256: None,
         }
+    }
+
+    /// Of a text that is kept without some values.
+    pub fn without(
+        name: impl Into<String>,
+        original: &str,
+        kept: impl Into<String>,
+        blanked: Vec<String>,
+    ) -> Self {
+        let hash = (!blanked.is_empty()).then(|| sha256(original.as_bytes()));
+        Self {
+            blanked,
+            original_sha256: hash,
+            ..Self::new(name, kept)
+        }
+    }
+
+    /// Of the text that decided: two runs by which the same text decided have the same, whether it was kept
+    /// whole or not.
+    pub fn decided_sha256(&self) -> &Sha256 {
+        self.original_sha256.as_ref().unwrap_or(&self.sha256)
     }
 }
 

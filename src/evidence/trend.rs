@@ -22,7 +22,7 @@ pub fn basis(policy: &[PolicyText], scope: &Scope) -> Result<String, Error> {
     let basis = Basis {
         policy: policy
             .iter()
-            .map(|text| (text.name.as_str(), text.sha256.as_str()))
+            .map(|text| (text.name.as_str(), text.decided_sha256().as_str()))
             .collect(),
         scope,
     };

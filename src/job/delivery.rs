@@ -1,6 +1,7 @@
 //! The last stretch of a job: letters and messages composed, kept in the outbox, sent.
 
 use super::{Error, Tools};
+use crate::config::address::Heartbeat;
 use crate::config::schedule::{MailConfig, WebhookConfig};
 use crate::deliver::mail::{self, Attached};
 use crate::deliver::webhook;
@@ -275,9 +276,16 @@ pub async fn heartbeat(schedule: &crate::config::Schedule, exit: u8) {
     if !matches!(exit, 0 | 1 | 3) {
         return;
     }
-    if let Some(url) = &schedule.heartbeat
-        && let Err(why) = webhook::heartbeat(url, exit).await
-    {
+    let told = match &schedule.heartbeat {
+        None => return,
+        Some(Heartbeat::Url(url)) => webhook::heartbeat(url.expose(), exit).await,
+        Some(Heartbeat::File(file)) => match std::fs::read_to_string(file) {
+            Ok(url) => webhook::heartbeat(&url, exit).await,
+            Err(why) => Err(why.to_string()),
+        }
+        .map_err(|why| format!("{}: {why}", file.display())),
+    };
+    if let Err(why) = told {
         tracing::warn!(%why, "the heartbeat was not heard");
     }
 }

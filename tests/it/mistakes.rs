@@ -83,6 +83,26 @@ async fn mistakes_in_the_schedules_tables() {
             "[heartbeat]\nurl = 1\n",
             "s/a.toml:2: heartbeat.url: must be a string",
         ),
+        (
+            "[heartbeat]\nurl = \"https://watch.example.com/s3cret\"\nurl_file = \"empty.url\"\n",
+            "s/a.toml:3: heartbeat.url_file: stands beside url: name the address once",
+        ),
+        (
+            "[heartbeat]\nurl_file = \"gone.url\"\n",
+            "s/a.toml:2: heartbeat.url_file: ./gone.url: No such file",
+        ),
+        (
+            "[heartbeat]\nurl_file = \"plain.url\"\n",
+            "s/a.toml:2: heartbeat.url_file: ./plain.url: its URL must begin with https://",
+        ),
+        (
+            "[heartbeat]\nurl_file = \"https://watch.example.com/s3cret\"\n",
+            "s/a.toml:2: heartbeat.url_file: names a file with the address, not the address",
+        ),
+        (
+            "[[webhook]]\nkind = \"slack\"\nurl_file = \"https://hooks.example.com/s3cret\"\n",
+            "s/a.toml:3: webhook[0].url_file: names a file with the address, not the address",
+        ),
     ] {
         let (code, lines) = said(&host, RELAY, schedule).await;
         assert_eq!(code, 2, "{schedule}: {lines:?}");

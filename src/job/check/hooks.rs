@@ -3,6 +3,7 @@
 
 use super::Tried;
 use crate::config::Schedule;
+use crate::config::address::Heartbeat;
 use crate::deliver::reach::{Unreached, reach, read};
 use crate::deliver::webhook::address;
 
@@ -18,13 +19,17 @@ pub async fn hooks(schedules: &[Schedule]) -> Vec<Tried> {
             };
             out.push(tried("webhook", what, found));
         }
-        if let Some(url) = &schedule.heartbeat {
-            let found = match address(url) {
-                Ok(url) => reach(&url).await,
-                Err(why) => Err(Unreached {
+        if let Some(heartbeat) = &schedule.heartbeat {
+            let url = match heartbeat {
+                Heartbeat::File(file) => read(file),
+                Heartbeat::Url(url) => address(url.expose()).map_err(|why| Unreached {
                     why,
                     todo: "correct [heartbeat] url",
                 }),
+            };
+            let found = match url {
+                Ok(url) => reach(&url).await,
+                Err(why) => Err(why),
             };
             out.push(tried("heartbeat", schedule.name.clone(), found));
         }
