@@ -203,14 +203,10 @@ fn entries(
     folder: &std::path::Path,
     good: &LastGood,
 ) -> Result<BTreeMap<String, Entry>, String> {
-    // A broken sgwarden.toml breaks every run, and each run says so at its time.
-    let program = setup::program(global).ok();
-    if let Some(program) = &program {
-        good.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(program);
-    }
-    let listed = folder::read(folder, program.as_ref()).map_err(|failure| failure.message)?;
+    // A broken sgwarden.toml breaks every run, and each run says so at its time. Until then the files that
+    // schedules name are looked for where they were.
+    let program = program_or(global, good);
+    let listed = folder::read(folder, Some(&program)).map_err(|failure| failure.message)?;
     let mut entries = BTreeMap::new();
     for one in listed {
         let entry = match one.schedule {
@@ -224,6 +220,16 @@ fn entries(
         entries.insert(one.name, entry);
     }
     Ok(entries)
+}
+
+/// `sgwarden.toml` as it is, or else as it was last right.
+fn program_or(global: &Global, good: &LastGood) -> Program {
+    let now = setup::program(global);
+    let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(now) = now {
+        *good = now;
+    }
+    good.clone()
 }
 
 /// Whom a schedule names, as the state keeps it. A restart may have another working directory.
@@ -274,10 +280,7 @@ struct Told {
 
 impl Told {
     async fn tell(&self, why: &str) {
-        let program = setup::program(&self.global).unwrap_or_else(|_| {
-            let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-            good.clone()
-        });
+        let program = program_or(&self.global, &self.good);
         if self.schedule.mails.is_empty() && self.schedule.webhooks.is_empty() {
             tracing::error!(
                 schedule = %self.schedule.name,

@@ -388,6 +388,8 @@ async fn people_hear_of_a_run_that_was_cut_off_twice() {
     assert_eq!(last.map(|last| last.exit), Some(6));
 }
 
+const CONFIG: [&str; 2] = ["--config", "conf/sgwarden.toml"];
+
 /// A host whose schedule `often` writes to somebody and into a chat.
 async fn with_people() -> (Host, Receiver, Hook) {
     let host = Host::new(world(&[("sg-a", vec![])])).await;
@@ -396,13 +398,13 @@ async fn with_people() -> (Host, Receiver, Hook) {
         .expect("a relay");
     let hook = Hook::start().await.expect("a chat");
     host.write(
-        "sgwarden.toml",
+        "conf/sgwarden.toml",
         &format!(
             "[mail]\nurl = \"smtp://{}?tls=none\"\nfrom = \"audit@example.com\"\n",
             relay.addr()
         ),
     );
-    host.write("hook.url", &format!("{}/generic/s3cret", hook.url()));
+    host.write("conf/hook.url", &format!("{}/generic/s3cret", hook.url()));
     host.write(
         "schedules/often.toml",
         &format!(
@@ -417,7 +419,7 @@ async fn with_people() -> (Host, Receiver, Hook) {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_hear_of_a_schedule_that_was_broken_before_the_daemon_was_started_anew() {
     let (host, relay, hook) = with_people().await;
-    let first = Daemon::start(&host, "first");
+    let first = Daemon::with(&host, "first", &CONFIG, &[]);
     first.says("schedule=often exit=0").await;
     first.signal("TERM");
     assert_eq!(first.ended().await.0, Some(0));
@@ -428,28 +430,34 @@ async fn people_hear_of_a_schedule_that_was_broken_before_the_daemon_was_started
         "schedules/often.toml",
         "cron = \"* * * * * *\"\n[[mail]\n[policy]\nwaivers = \"gone.toml\"\n",
     );
-    let second = Daemon::start(&host, "second");
+    let second = Daemon::with(&host, "second", &CONFIG, &[]);
     second.says("schedule=often exit=2").await;
     let letter = String::from_utf8_lossy(&relay.messages()[0].data).into_owned();
     assert!(letter.contains("NOT STARTED often"), "{letter}");
     assert!(letter.contains("often.toml"), "{letter}");
     assert!(hook.heard()[0].text.contains("NOT STARTED often"));
-    let kept = std::fs::read_to_string(host.path("state/daemon.json")).expect("kept");
+    let kept = std::fs::read_to_string(host.path("conf/state/daemon.json")).expect("kept");
     assert!(!kept.contains("s3cret"), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_hear_that_the_configuration_broke_by_what_it_was() {
     let (host, relay, hook) = with_people().await;
-    host.write("schedules/alone.toml", EVERY_SECOND);
-    let daemon = Daemon::start(&host, "log");
+    let daemon = Daemon::with(&host, "log", &CONFIG, &[]);
     daemon.says("schedule=often exit=0").await;
-    host.write("sgwarden.toml", "nonsense = 1\n");
+    host.write("conf/sgwarden.toml", "nonsense = 1\n");
+    // The folder is read meanwhile; the chat's file is still the one beside sgwarden.toml.
+    host.write("schedules/alone.toml", EVERY_SECOND);
+    daemon.says("schedule=alone").await;
     daemon.says("schedule=often exit=2").await;
     let letter = String::from_utf8_lossy(&relay.messages()[0].data).into_owned();
     assert!(letter.contains("NOT STARTED often"), "{letter}");
     assert!(letter.contains("nonsense"), "{letter}");
+    let heard = hook.heard().len();
     assert!(hook.heard()[0].text.contains("NOT STARTED often"));
+    daemon
+        .until("told again", || hook.heard().len() > heard + 1)
+        .await;
     // Where nobody is named, the log says that too.
     daemon.says("schedule=alone exit=2").await;
     let log = daemon.log();
