@@ -112,9 +112,10 @@ impl Fc {
                     // A task of its own: a caller that hangs up must not end a job in the middle of a change.
                     let served = tokio::spawn(async move { server.serve(request).await }).await;
                     Ok::<_, Infallible>(served.unwrap_or_else(|why| {
-                        respond(&Answer::no(format!(
-                            "the invocation ended without an answer: {why}"
-                        )))
+                        let answer =
+                            Answer::no(format!("the invocation ended without an answer: {why}"));
+                        tracing::error!("{}", answer.body);
+                        respond(&answer)
                     }))
                 }
             });
@@ -133,30 +134,32 @@ impl Fc {
 impl Server {
     async fn serve(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
-        let headers = Headers::read(|name| parts.headers.get(name)?.to_str().ok());
-        let answer = match headers {
-            Err(why) => Answer::no(why),
-            Ok(headers) => {
-                let word = match headers.control {
-                    Control::Invoke => "Invoke",
-                    Control::Initialize => "Initialize",
-                    Control::PreStop => "PreStop",
-                };
-                // Without these lines the platform's console shows no log of the invocation.
-                let id = visible(&headers.request_id);
-                show::line(&format!("FC {word} Start RequestId: {id}"));
-                let answer = match headers.control {
-                    Control::Invoke => self.invoke(&headers, body).await,
-                    Control::Initialize => self.initialize(),
-                    Control::PreStop => self.pre_stop().await,
-                };
-                if !answer.success {
-                    tracing::error!(request_id = %id, "{}", answer.body);
-                }
-                show::line(&format!("FC {word} End RequestId: {id}"));
-                answer
+        let header = |name: &str| parts.headers.get(name)?.to_str().ok();
+        let id = header("x-fc-request-id").map_or_else(String::new, visible);
+        let word = match header("x-fc-control-path").map(str::trim) {
+            Some("/initialize") => "Initialize",
+            Some("/pre-stop") => "PreStop",
+            Some(_) | None => "Invoke",
+        };
+        // Without these lines the platform's console shows no log of the invocation, refused or not.
+        let log = |end: &str| {
+            if !id.is_empty() {
+                show::line(&format!("FC {word} {end} RequestId: {id}"));
             }
         };
+        log("Start");
+        let answer = match Headers::read(header) {
+            Err(why) => Answer::no(why),
+            Ok(headers) => match headers.control {
+                Control::Invoke => self.invoke(&headers, body).await,
+                Control::Initialize => self.initialize(),
+                Control::PreStop => self.pre_stop().await,
+            },
+        };
+        if !answer.success {
+            tracing::error!(request_id = %id, "{}", answer.body);
+        }
+        log("End");
         respond(&answer)
     }
 

@@ -15,11 +15,14 @@ const EVENTS: &str =
     "[remediation]\nmode = \"revoke\"\nmax_changes = 5\n[report]\nformats = [\"csv\"]\n";
 
 /// The runtime, as the platform starts it.
-struct Runtime {
+pub(crate) struct Runtime {
     child: Child,
     url: String,
     keys: [(String, String); 2],
-    lines: Arc<Mutex<Vec<String>>>,
+    /// What it printed after its first line.
+    pub(crate) lines: Arc<Mutex<Vec<String>>>,
+    /// What it logged.
+    pub(crate) logged: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Runtime {
@@ -30,7 +33,7 @@ impl Drop for Runtime {
 }
 
 impl Runtime {
-    fn start(host: &Host) -> Self {
+    pub(crate) fn start(host: &Host) -> Self {
         let mut command = host.command(&["fc", "--listen", "127.0.0.1:0"]);
         // The keys are in the headers of each request, and nowhere else.
         let mut keys = [String::new(), String::new()];
@@ -47,19 +50,15 @@ impl Runtime {
             .env("FC_REGION", REGION)
             .env("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
+        let logged = collected(BufReader::new(child.stderr.take().expect("a pipe")));
         let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut first = String::new();
         out.read_line(&mut first).expect("its first line");
         let address = first.trim().rsplit(' ').next().expect("an address");
-        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = lines.clone();
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                kept.lock().expect("unpoisoned").push(line);
-            }
-        });
+        let lines = collected(out);
         let [id, secret] = keys;
         Self {
             url: format!("http://{address}"),
@@ -69,10 +68,16 @@ impl Runtime {
                 ("x-fc-access-key-secret".to_owned(), secret),
             ],
             lines,
+            logged,
         }
     }
 
-    async fn send(&self, path: &str, headers: &[(&str, &str)], body: String) -> (u16, Value) {
+    pub(crate) async fn send(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> (u16, Value) {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::new();
@@ -95,17 +100,34 @@ impl Runtime {
         (status, body)
     }
 
-    async fn invoke(&self, event: &Value) -> (u16, Value) {
+    pub(crate) async fn invoke(&self, event: &Value) -> (u16, Value) {
+        self.invoke_within("900", event).await
+    }
+
+    /// The same of a function with that time-out, in seconds.
+    pub(crate) async fn invoke_within(&self, timeout: &str, event: &Value) -> (u16, Value) {
         let mut headers = vec![
             ("x-fc-request-id", "1-67a59f35-150c1267"),
             ("x-fc-control-path", "/invoke"),
-            ("x-fc-function-timeout", "900"),
+            ("x-fc-function-timeout", timeout),
         ];
         for (name, value) in &self.keys {
             headers.push((name, value));
         }
         self.send("/invoke", &headers, event.to_string()).await
     }
+}
+
+/// Lines as they come.
+fn collected(from: impl std::io::BufRead + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = lines.clone();
+    std::thread::spawn(move || {
+        for line in from.lines().map_while(Result::ok) {
+            kept.lock().expect("unpoisoned").push(line);
+        }
+    });
+    lines
 }
 
 fn open_rule(port: &str) -> Rule {
@@ -134,21 +156,27 @@ fn tutorial() -> World {
     start
 }
 
-async fn host(s3: &S3) -> Host {
+/// Everything in buckets, with a spool of its own: the one of an instance is `/tmp/sgwarden`, and here
+/// other tests have that too.
+fn on(s3: &S3) -> String {
+    format!("{}spool = \"file:spool\"\n", s3.toml())
+}
+
+pub(crate) async fn host(s3: &S3) -> Host {
     let mut host = Host::new(tutorial()).await;
     host.environment.extend(S3::environment());
-    host.write("sgwarden.toml", &s3.toml());
+    host.write("sgwarden.toml", &on(s3));
     host.write("schedules/config.toml", EVENTS);
     host.write("schedules/weekly.toml", EVENTS);
     host
 }
 
-fn resource(id: &str, kind: &str) -> Value {
+pub(crate) fn resource(id: &str, kind: &str) -> Value {
     json!({"accountId": 1_234_567_890_123_456_u64, "regionId": REGION, "resourceId": id,
         "resourceType": kind, "configRuleId": "cr-risky"})
 }
 
-const GROUP: &str = "ACS::ECS::SecurityGroup";
+pub(crate) const GROUP: &str = "ACS::ECS::SecurityGroup";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tutorials_own_event_revokes_the_right_rule_and_no_other() {
@@ -470,7 +498,10 @@ async fn a_state_that_goes_with_the_instance_is_refused_for_changes() {
     let host = host(&s3).await;
     host.write(
         "sgwarden.toml",
-        &format!("[storage]\nurl = \"{}\"\n", s3.url("evidence/audit")),
+        &format!(
+            "[storage]\nurl = \"{}\"\nspool = \"file:spool\"\n",
+            s3.url("evidence/audit")
+        ),
     );
     let runtime = Runtime::start(&host);
     let (status, answer) = runtime
@@ -511,7 +542,7 @@ async fn near_its_time_out_no_new_group_is_begun_and_the_run_is_sealed() {
     }
     let mut host = Host::new(start).await;
     host.environment.extend(S3::environment());
-    host.write("sgwarden.toml", &s3.toml());
+    host.write("sgwarden.toml", &on(&s3));
     host.write(
         "schedules/weekly.toml",
         "[remediation]\nmode = \"revoke\"\nmax_share = \"100%\"\n[report]\nformats = [\"csv\"]\n",

@@ -19,6 +19,7 @@ mod deploy;
 mod diff;
 mod explain;
 mod fc;
+mod fc_ends;
 mod heartbeat;
 mod idle;
 mod kit;
