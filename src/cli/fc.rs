@@ -69,9 +69,18 @@ impl Answer {
 struct Server {
     args: Fc,
     global: Global,
-    /// One event at a time; held by the job that goes on, with what stops it.
+    /// One event at a time; held by the job that goes on.
     busy: Mutex<()>,
-    stop: std::sync::Mutex<Option<Stop>>,
+    going: std::sync::Mutex<Going>,
+}
+
+/// What goes on in the instance.
+#[derive(Default)]
+struct Going {
+    /// What stops the job at hand.
+    job: Option<Stop>,
+    /// The platform is about to stop the instance: no further event is taken.
+    ending: bool,
 }
 
 impl Fc {
@@ -95,7 +104,7 @@ impl Fc {
             args: self,
             global: global.clone(),
             busy: Mutex::new(()),
-            stop: std::sync::Mutex::new(None),
+            going: std::sync::Mutex::default(),
         });
         loop {
             let (socket, _) = match listener.accept().await {
@@ -185,10 +194,14 @@ impl Server {
         }
     }
 
-    /// Asks the job that goes on to stop and waits for its end.
+    /// Asks the job that goes on to stop and waits for its end; whatever waits behind it is refused.
     async fn pre_stop(&self) -> Answer {
-        if let Some(stop) = self.stopping().as_ref() {
-            stop.ask("the instance is being stopped");
+        {
+            let mut going = self.going();
+            going.ending = true;
+            if let Some(stop) = &going.job {
+                stop.ask("the instance is being stopped");
+            }
         }
         let _ended = self.busy.lock().await;
         Answer {
@@ -197,10 +210,24 @@ impl Server {
         }
     }
 
-    fn stopping(&self) -> std::sync::MutexGuard<'_, Option<Stop>> {
-        self.stop
+    fn going(&self) -> std::sync::MutexGuard<'_, Going> {
+        self.going
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What stops the job that begins now; none begins in an instance that is about to go.
+    fn begin(&self) -> Result<Stop, Answer> {
+        let mut going = self.going();
+        if going.ending {
+            return Err(Answer::no(
+                "the instance is being stopped: the event was not taken, and nothing was read or changed; \
+                 another instance will take it, send it again",
+            ));
+        }
+        let stop = Stop::default();
+        going.job = Some(stop.clone());
+        Ok(stop)
     }
 
     async fn invoke(&self, headers: &Headers, body: Incoming) -> Answer {
@@ -214,8 +241,11 @@ impl Server {
             Err(why) => return Answer::no(format!("{why}; nothing was changed")),
         };
         let _one = self.busy.lock().await;
-        let stop = Stop::default();
-        *self.stopping() = Some(stop.clone());
+        // Asked for with the lock held: what waited while the instance was stopped is refused too.
+        let stop = match self.begin() {
+            Ok(stop) => stop,
+            Err(refused) => return refused,
+        };
         let work = self.take(&event, headers, &stop);
         let answer = match headers.timeout {
             None => work.await,
@@ -231,7 +261,7 @@ impl Server {
                 }
             }
         };
-        *self.stopping() = None;
+        self.going().job = None;
         match answer {
             Ok(answer) => answer,
             Err(failure) => Answer {

@@ -101,13 +101,13 @@ impl Runtime {
     }
 
     pub(crate) async fn invoke(&self, event: &Value) -> (u16, Value) {
-        self.invoke_within("900", event).await
+        self.invoke_as("1-67a59f35-150c1267", "900", event).await
     }
 
-    /// The same of a function with that time-out, in seconds.
-    pub(crate) async fn invoke_within(&self, timeout: &str, event: &Value) -> (u16, Value) {
+    /// The same as that request, of a function with that time-out in seconds.
+    pub(crate) async fn invoke_as(&self, id: &str, timeout: &str, event: &Value) -> (u16, Value) {
         let mut headers = vec![
-            ("x-fc-request-id", "1-67a59f35-150c1267"),
+            ("x-fc-request-id", id),
             ("x-fc-control-path", "/invoke"),
             ("x-fc-function-timeout", timeout),
         ];

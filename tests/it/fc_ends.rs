@@ -2,8 +2,10 @@
 //! and what can be told nobody.
 
 use crate::fc::{GROUP, Runtime, host, resource};
+use crate::kit::host::Host;
 use crate::kit::s3::S3;
-use serde_json::json;
+use serde_json::{Value, json};
+use sgwarden::sim::Fault;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -21,6 +23,26 @@ async fn seen(lines: &Mutex<Vec<String>>, part: &str) {
 fn holds(lines: &Mutex<Vec<String>>, part: &str) -> bool {
     let lines = lines.lock().expect("unpoisoned");
     lines.iter().any(|line| line.contains(part))
+}
+
+/// A timer's event of that minute, for that schedule.
+fn timer(minute: u8, schedule: &str) -> Value {
+    json!({"triggerTime": format!("2026-11-23T02:{minute:02}:00Z"), "triggerName": "t", "payload": schedule})
+}
+
+/// Tells the platform's instance that it goes.
+async fn pre_stop(runtime: &Runtime) -> (u16, Value) {
+    let headers = [
+        ("x-fc-request-id", "1-stop"),
+        ("x-fc-control-path", "/pre-stop"),
+    ];
+    runtime.send("/pre-stop", &headers, String::new()).await
+}
+
+/// Runs that are sealed.
+async fn sealed(host: &Host) -> usize {
+    let listed = host.run(&["runs", "--json"]).await.json();
+    listed["runs"].as_array().expect("a list").len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,4 +85,34 @@ async fn a_refused_request_is_logged_and_has_its_two_lines() {
     assert_eq!(status, 404);
     seen(&runtime.logged, "no x-fc-request-id").await;
     assert_eq!(host.cloud.calls().len(), 0, "nothing was called");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_goes_takes_no_event_that_waits_or_comes() {
+    let s3 = S3::start();
+    let host = host(&s3).await;
+    host.cloud
+        .add_fault(Fault::parse("DescribeSecurityGroups=hang").expect("a fault"));
+    let runtime = Runtime::start(&host);
+    let events = [timer(0, "weekly"), timer(1, "weekly"), timer(2, "weekly")];
+    let at_hand = runtime.invoke_as("1-first", "900", &events[0]);
+    let behind = async {
+        host.called("DescribeSecurityGroups").await;
+        runtime.invoke_as("1-second", "900", &events[1]).await
+    };
+    let end = async {
+        seen(&runtime.lines, "FC Invoke Start RequestId: 1-second").await;
+        pre_stop(&runtime).await
+    };
+    let ((status, first), (_, second), (stopped, _)) = tokio::join!(at_hand, behind, end);
+    assert_eq!((status, stopped), (404, 200));
+    assert_eq!(first["exit"], 3, "{first:#}");
+    let calls = host.cloud.calls();
+    let (_, third) = runtime.invoke_as("1-third", "900", &events[2]).await;
+    for refused in [second, third] {
+        let why = refused["error"].as_str().expect("why");
+        assert!(why.contains("the instance is being stopped"), "{why}");
+    }
+    assert_eq!(host.cloud.calls(), calls, "nothing was called for it");
+    assert_eq!(sealed(&host).await, 1);
 }
