@@ -10,7 +10,7 @@ use crate::host::fc::{
     self, Control, CustomRule, Event, Headers, Payload, Resource, SECURITY_GROUP, Timer,
 };
 use crate::job::event::{Asked, Evaluation};
-use crate::job::{Job, Stop};
+use crate::job::{Job, RunOutcome, Stop};
 use crate::model::{AccountId, Trigger, TriggerResource};
 use crate::policy::remediation::Mode;
 use crate::report::view::visible;
@@ -253,11 +253,13 @@ impl Server {
                 let last = arrived + timeout.saturating_sub(fc::kept_back(timeout));
                 let mut work = std::pin::pin!(work);
                 tokio::select! {
-                    answer = &mut work => answer,
+                    // The time first: where there is none left, nothing is begun.
+                    biased;
                     () = tokio::time::sleep_until(last) => {
                         stop.ask("the function's time-out is near");
                         work.await
                     }
+                    answer = &mut work => answer,
                 }
             }
         };
@@ -339,8 +341,11 @@ impl Server {
             },
             evaluation: None,
         };
-        let answer = self.job(program, &job, &asked, stop).await?;
-        state.note_fired(&key, &timer.time, &answer.body.to_string())?;
+        let (answer, outcome) = self.job(program, &job, &asked, stop).await?;
+        // Of one that was cut short the rest is due: the event stays unfinished, and may come again.
+        if !outcome.cut_short() {
+            state.note_fired(&key, &timer.time, &answer.body.to_string())?;
+        }
         Ok(answer)
     }
 
@@ -350,7 +355,7 @@ impl Server {
         job: &Job,
         asked: &Asked,
         stop: &Stop,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Answer, RunOutcome), Failure> {
         let (outcome, unsaid) =
             run::whole_for(&self.global, program, job, Some(asked), stop).await?;
         let exit = Exit::of(&outcome, None);
@@ -364,10 +369,11 @@ impl Server {
                 error.code, error.message, error.request_id
             ));
         }
-        Ok(Answer {
+        let answer = Answer {
             success: exit == Exit::Done && unsaid.is_none(),
             body,
-        })
+        };
+        Ok((answer, outcome))
     }
 
     /// The schedule that Cloud Config's events are judged under.
@@ -416,7 +422,7 @@ impl Server {
                 trigger,
                 evaluation: None,
             };
-            let answer = self.job(program, &job, &asked, stop).await?;
+            let (answer, _) = self.job(program, &job, &asked, stop).await?;
             success &= answer.success;
             runs.push(answer.body);
         }
@@ -463,7 +469,7 @@ impl Server {
                 whole: rule.resource.is_none(),
             }),
         };
-        let mut answer = self.job(program, &job, &asked, stop).await?;
+        let (mut answer, _) = self.job(program, &job, &asked, stop).await?;
         answer.body["event"] = json!("custom-rule");
         Ok(answer)
     }

@@ -116,3 +116,21 @@ async fn an_instance_that_goes_takes_no_event_that_waits_or_comes() {
     assert_eq!(host.cloud.calls(), calls, "nothing was called for it");
     assert_eq!(sealed(&host).await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_cut_short_is_not_the_answer_to_its_event() {
+    let s3 = S3::start();
+    let host = host(&s3).await;
+    let runtime = Runtime::start(&host);
+    let event = timer(0, "weekly");
+    // No time at all: it is stopped before it reads.
+    let (status, first) = runtime.invoke_as("1-first", "0", &event).await;
+    assert_eq!((status, &first["exit"]), (404, &json!(3)), "{first:#}");
+    assert_eq!(host.rules("sg-exposed").len(), 2);
+    let (status, again) = runtime.invoke(&event).await;
+    assert_eq!(status, 200, "{again:#}");
+    assert_eq!(again["changes"]["verified"], 2, "{again:#}");
+    let (status, third) = runtime.invoke(&event).await;
+    assert_eq!(status, 200, "{third:#}");
+    assert_eq!(third["answer"]["run"], again["run"], "{third:#}");
+}
