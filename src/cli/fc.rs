@@ -28,8 +28,10 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// Arguments of `fc`.
 #[derive(Clone, Debug, Args)]
@@ -50,6 +52,12 @@ const PORT: &str = "9000";
 
 /// The largest event: the platform's limit for synchronous calls.
 const LARGEST: usize = 32 << 20;
+
+/// The last of the time that is kept back ([`fc::kept_back`]): nothing more is delivered in it, what became
+/// of the letters is noted and the answer given.
+fn to_answer(timeout: Duration) -> Duration {
+    Duration::from_secs(5).min(timeout / 12)
+}
 
 /// What an invocation came to.
 struct Answer {
@@ -217,7 +225,7 @@ impl Server {
     }
 
     /// What stops the job that begins now; none begins in an instance that is about to go.
-    fn begin(&self) -> Result<Stop, Answer> {
+    fn begin(&self, last: Option<Instant>) -> Result<Stop, Answer> {
         let mut going = self.going();
         if going.ending {
             return Err(Answer::no(
@@ -225,13 +233,13 @@ impl Server {
                  another instance will take it, send it again",
             ));
         }
-        let stop = Stop::default();
+        let stop = last.map_or_else(Stop::default, Stop::until);
         going.job = Some(stop.clone());
         Ok(stop)
     }
 
     async fn invoke(&self, headers: &Headers, body: Incoming) -> Answer {
-        let arrived = tokio::time::Instant::now();
+        let arrived = Instant::now();
         let event = match Limited::new(body, LARGEST).collect().await {
             Ok(body) => Event::parse(&body.to_bytes()),
             Err(why) => Err(format!("the event could not be read: {why}")),
@@ -242,7 +250,8 @@ impl Server {
         };
         let _one = self.busy.lock().await;
         // Asked for with the lock held: what waited while the instance was stopped is refused too.
-        let stop = match self.begin() {
+        let ends = |timeout: Duration| arrived + timeout.saturating_sub(to_answer(timeout));
+        let stop = match self.begin(headers.timeout.map(ends)) {
             Ok(stop) => stop,
             Err(refused) => return refused,
         };

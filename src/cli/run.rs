@@ -77,13 +77,24 @@ pub(super) async fn whole_for(
         Err(failure) => failure,
     };
     if failure.exit == Exit::NotStarted {
-        tell(global, program, &job.schedule, &failure.message).await;
+        tell_in_time(global, program, &job.schedule, &failure.message, stop).await;
     }
     Err(failure)
 }
 
 /// Tells a schedule's people that its run could not start; where there is no way to, the log has it.
 pub(super) async fn tell(global: &Global, program: &Program, schedule: &Schedule, why: &str) {
+    tell_in_time(global, program, schedule, why, &Stop::default()).await;
+}
+
+/// The same in the time that the run had.
+pub(super) async fn tell_in_time(
+    global: &Global,
+    program: &Program,
+    schedule: &Schedule,
+    why: &str,
+    stop: &Stop,
+) {
     let client = JobClient::default();
     let settings = match &program.mail {
         _ if schedule.mails.is_empty() => Ok(None),
@@ -94,7 +105,7 @@ pub(super) async fn tell(global: &Global, program: &Program, schedule: &Schedule
         tracing::error!("nobody could be told by mail: {}", failure.message);
         None
     });
-    let receipts = job::not_started(relay.as_ref(), schedule, why, Utc::now).await;
+    let receipts = job::not_started(relay.as_ref(), schedule, why, stop, Utc::now).await;
     for receipt in receipts.iter().filter(|receipt| !receipt.accepted()) {
         tracing::error!(
             recipient = %receipt.recipient,

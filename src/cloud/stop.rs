@@ -4,17 +4,20 @@
 use crate::model::CallError;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Held by who asks and by who listens.
 #[derive(Clone, Debug)]
 pub struct Stop {
     why: Arc<watch::Sender<Option<String>>>,
+    last: Option<Instant>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
         Self {
             why: Arc::new(watch::Sender::new(None)),
+            last: None,
         }
     }
 }
@@ -22,6 +25,24 @@ impl Default for Stop {
 impl Stop {
     /// The code of what was not read for it.
     pub const CODE: &str = "stopped";
+
+    /// One for a run that is to have ended by then: whoever started it waits no longer.
+    pub fn until(last: Instant) -> Self {
+        Self {
+            last: Some(last),
+            ..Self::default()
+        }
+    }
+
+    /// When the run is to have ended.
+    pub fn last(&self) -> Option<Instant> {
+        self.last
+    }
+
+    /// Hears when it is asked, and why.
+    pub fn listener(&self) -> watch::Receiver<Option<String>> {
+        self.why.subscribe()
+    }
 
     /// Asks. The first reason stays.
     pub fn ask(&self, why: &str) {

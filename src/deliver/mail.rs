@@ -2,7 +2,7 @@
 //! over plain text except to this host itself. A letter is composed once: retries and `resend` send
 //! the same bytes with the same Message-ID.
 
-use super::Receipt;
+use super::{Patience, Receipt};
 use crate::model::Secret;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::future::BoxFuture;
@@ -503,6 +503,7 @@ enum Next {
 pub async fn send(
     settings: &MailSettings,
     message: &mut Message,
+    patience: &mut Patience,
     now: fn() -> DateTime<Utc>,
 ) -> Vec<Receipt> {
     let mut receipts: Vec<Receipt> = Vec::new();
@@ -512,9 +513,22 @@ pub async fn send(
     loop {
         let mut again = Vec::new();
         let mut wrong_password = None;
-        let unresolved = settings.resolve(LOOKING).await.err();
+        let looked = patience.bound(LOOKING, settings.resolve(LOOKING)).await;
+        let unresolved = looked
+            .unwrap_or_else(|| Err(Unresolved::of("no answer")))
+            .err();
         let no_such_name = unresolved.as_ref().is_some_and(|why| why.no_such_name);
         for (to, tries) in pending {
+            if unresolved.is_none()
+                && let Some(why) = patience.over()
+            {
+                // What was tried before has its receipt, with the better reason.
+                if tries == 0 {
+                    let why = format!("not tried: {why}");
+                    receipts.push(untried(settings, message, &to, &why, now));
+                }
+                continue;
+            }
             let tries = tries.saturating_add(1);
             let (reply, error, next) = match (&unresolved, &wrong_password) {
                 (Some(unresolved), _) => {
@@ -528,7 +542,7 @@ pub async fn send(
                 }
                 // Repeats lock accounts.
                 (None, Some(why)) => (None, Some(String::clone(why)), Next::Never),
-                (None, None) => match one(settings, message, &to).await {
+                (None, None) => match one(settings, message, &to, patience).await {
                     Ok(reply) => (Some(reply), None, Next::Never),
                     Err((why, next, login)) => {
                         if login {
@@ -558,7 +572,9 @@ pub async fn send(
         let Some(wait) = waits.next() else {
             break;
         };
-        tokio::time::sleep(*wait).await;
+        if !patience.wait(*wait).await {
+            break;
+        }
         waited = waited.saturating_add(1);
         pending = again;
     }
@@ -575,23 +591,34 @@ pub fn not_tried(
     why: &str,
     now: fn() -> DateTime<Utc>,
 ) -> Vec<Receipt> {
-    let at = now().to_rfc3339_opts(SecondsFormat::Secs, true);
-    let receipt = |to: &String| Receipt {
-        recipient: to.clone(),
+    let left = message.left.iter();
+    left.map(|to| untried(settings, message, to, why, now))
+        .collect()
+}
+
+fn untried(
+    settings: &MailSettings,
+    message: &Message,
+    to: &str,
+    why: &str,
+    now: fn() -> DateTime<Utc>,
+) -> Receipt {
+    Receipt {
+        recipient: to.to_owned(),
         relay: settings.relay(),
         message_id: message.message_id.clone(),
-        at: at.clone(),
+        at: now().to_rfc3339_opts(SecondsFormat::Secs, true),
         reply: None,
         error: Some(why.to_owned()),
         tries: 0,
-    };
-    message.left.iter().map(receipt).collect()
+    }
 }
 
 async fn one(
     settings: &MailSettings,
     message: &Message,
     to: &str,
+    patience: &mut Patience,
 ) -> Result<String, (String, Next, bool)> {
     let never = |why: String| (why, Next::Never, false);
     let address = |text: &str| {
@@ -601,16 +628,14 @@ async fn one(
     let envelope = Envelope::new(Some(address(&message.from)?), vec![address(to)?])
         .map_err(|why| never(why.to_string()))?;
     let transport = settings.transport().map_err(never)?;
-    let sent = tokio::time::timeout(
-        settings.timeout,
-        transport.send_raw(&envelope, &message.bytes),
-    );
-    match sent.await {
-        Ok(Ok(response)) => {
+    let began = tokio::time::Instant::now();
+    let sending = transport.send_raw(&envelope, &message.bytes);
+    match patience.bound(settings.timeout, sending).await {
+        Some(Ok(response)) => {
             let text: Vec<&str> = response.message().collect();
             Ok(format!("{} {}", response.code(), text.join(" ")))
         }
-        Ok(Err(why)) => {
+        Some(Err(why)) => {
             let mut told = format!(
                 "{} refused or lost a letter to {to}: {why}",
                 settings.relay()
@@ -635,15 +660,18 @@ async fn one(
                 login,
             ))
         }
-        Err(_) => Err((
-            format!(
+        None => {
+            let mut told = format!(
                 "{} did not take a letter to {to} within {} s",
                 settings.relay(),
-                settings.timeout.as_secs()
-            ),
-            Next::Again,
-            false,
-        )),
+                began.elapsed().as_secs()
+            );
+            if let Some(why) = patience.over() {
+                told.push_str(": ");
+                told.push_str(&why);
+            }
+            Err((told, Next::Again, false))
+        }
     }
 }
 

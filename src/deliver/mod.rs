@@ -3,6 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `mail` | composing and sending mail |
+//! | `patience` | how long all that may take |
 //! | `webhook` | short messages into chats, and the heartbeat |
 //! | `probe` | the relay tried step by step, no letter sent |
 //! | `reach` | whether the host of a chat or a watchman answers, no message sent |
@@ -10,11 +11,13 @@
 //! To add a channel: `NAME.rs`, its table in `config/schedule.rs`, a fake beside `sim/smtp.rs`.
 
 pub mod mail;
+pub mod patience;
 pub mod probe;
 pub mod reach;
 pub mod webhook;
 
 pub use mail::{MailSettings, Message, Password};
+pub use patience::Patience;
 
 use serde::{Deserialize, Serialize};
 

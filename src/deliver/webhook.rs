@@ -13,7 +13,7 @@
 //! client code and copies of their pages (DingTalk and WeCom take 20 messages a minute, WeCom 2048 bytes of
 //! text). To add a kind: a line here, in `model::WebhookKind` and in the fake of `sim/hook.rs`.
 
-use super::Receipt;
+use super::{Patience, Receipt};
 use crate::model::WebhookKind as Kind;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ pub fn address(text: &str) -> Result<reqwest::Url, String> {
 }
 
 /// Sends a message; what is not taken stays for `resend`.
-pub async fn send(post: &Post, now: fn() -> DateTime<Utc>) -> Receipt {
+pub async fn send(post: &Post, patience: &mut Patience, now: fn() -> DateTime<Utc>) -> Receipt {
     let mut receipt = Receipt {
         recipient: format!("{} {}", post.kind.as_str(), post.url_file.display()),
         relay: String::new(),
@@ -131,8 +131,18 @@ pub async fn send(post: &Post, now: fn() -> DateTime<Utc>) -> Receipt {
             receipt.relay = url.host_str().unwrap_or_default().to_owned();
             let mut waits = WAITS.iter();
             loop {
+                if let Some(why) = patience.over() {
+                    receipt.error.get_or_insert(format!("not tried: {why}"));
+                    break;
+                }
                 receipt.tries = receipt.tries.saturating_add(1);
-                let wait = match one(&http, &url, post).await {
+                // The client has a limit of its own.
+                let tried = patience.bound(ONE_TRY.saturating_mul(2), one(&http, &url, post));
+                let tried = tried.await.unwrap_or_else(|| {
+                    let why = patience.over().unwrap_or_default();
+                    Err((format!("no answer: {why}"), false))
+                });
+                let wait = match tried {
                     Ok(reply) => {
                         receipt.reply = Some(reply);
                         receipt.error = None;
@@ -143,9 +153,9 @@ pub async fn send(post: &Post, now: fn() -> DateTime<Utc>) -> Receipt {
                         waits.next().filter(|_| again)
                     }
                 };
-                match wait {
-                    Some(wait) => tokio::time::sleep(*wait).await,
-                    None => break,
+                let Some(wait) = wait else { break };
+                if !patience.wait(*wait).await {
+                    break;
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! The last stretch of a job: letters and messages composed, kept in the outbox, sent.
 
-use super::{Error, Tools};
+use super::{Error, Stop, Tools};
 use crate::config::address::Heartbeat;
 use crate::config::schedule::{MailConfig, WebhookConfig};
 use crate::deliver::mail::{self, Attached};
 use crate::deliver::webhook;
-use crate::deliver::{MailSettings, Message, Receipt};
+use crate::deliver::{MailSettings, Message, Patience, Receipt};
 use crate::evidence::store::read_record;
 use crate::evidence::{self, SealedRun, Store, Waiting};
 use crate::model::{Artifact, DeliverySettings, RunId, RunRecord};
@@ -14,30 +14,51 @@ use crate::report::{self, Format, letter};
 use crate::state::State;
 use chrono::{DateTime, Utc};
 use std::path::Path;
+use std::time::Duration;
+
+/// The time that a run has for one receiver: once it is asked to stop, little.
+fn patience(stop: &Stop) -> Patience {
+    Patience::new(stop.listener(), stop.last())
+}
+
+/// Reading the password: KMS has 30 seconds of these, finding the keys to ask it with the rest.
+const OPENING: Duration = Duration::from_secs(120);
 
 /// The relay while letters are sent: a password that is kept elsewhere is read once, when the first letter
 /// is ready, and forgotten with this.
 struct Open<'r> {
     relay: &'r MailSettings,
+    patience: Patience,
     opened: Option<Result<MailSettings, String>>,
 }
 
 impl<'r> Open<'r> {
-    fn new(relay: &'r MailSettings) -> Self {
+    fn new(relay: &'r MailSettings, patience: Patience) -> Self {
         Self {
             relay,
+            patience,
             opened: None,
         }
     }
 
     /// Sends a letter; where the password cannot be read it is not sent.
     async fn send(&mut self, message: &mut Message, now: fn() -> DateTime<Utc>) -> Vec<Receipt> {
+        if let Some(why) = self.patience.over() {
+            return mail::not_tried(self.relay, message, &format!("not tried: {why}"), now);
+        }
         let opened = match self.opened.take() {
             Some(opened) => opened,
-            None => self.relay.opened().await,
+            None => {
+                let opening = self.patience.bound(OPENING, self.relay.opened()).await;
+                opening.unwrap_or_else(|| {
+                    let why = self.patience.over();
+                    let why = why.unwrap_or_else(|| "nobody answers".to_owned());
+                    Err(format!("the relay's password was not read: {why}"))
+                })
+            }
         };
         match self.opened.insert(opened) {
-            Ok(relay) => mail::send(relay, message, now).await,
+            Ok(relay) => mail::send(relay, message, &mut self.patience, now).await,
             Err(why) => mail::not_tried(self.relay, message, why, now),
         }
     }
@@ -59,7 +80,7 @@ pub(super) async fn mail(
         manifest_sha256: sealed.manifest_sha256.clone(),
     };
     let mut receipts = Vec::new();
-    let mut open = Open::new(relay);
+    let mut open = Open::new(relay, patience(&tools.stop));
     for (at, config) in mails.iter().enumerate() {
         // Whoever has a route gets a record, and reports, in which nothing else stands.
         let part = config.route.as_ref().map(|route| part(record, route));
@@ -217,7 +238,7 @@ pub(super) async fn webhooks(
             body: webhook::body(config.kind, &said),
         };
         let waiting = tools.state.put_post(&record.header.run, number, post)?;
-        let receipt = webhook::send(&waiting.post, tools.now).await;
+        let receipt = webhook::send(&waiting.post, &mut patience(&tools.stop), tools.now).await;
         tools
             .state
             .settle_post(&record.header.run, &waiting, &receipt)?;
@@ -255,7 +276,7 @@ pub async fn resend(
             "letters wait, and sgwarden.toml has no [mail] to send by".to_owned(),
         ));
     }
-    let mut open = relay.map(Open::new);
+    let mut open = relay.map(|relay| Open::new(relay, Patience::endless()));
     for mut waiting in letters {
         let Some(open) = &mut open else { break };
         let got = open.send(&mut waiting.message, now).await;
@@ -263,7 +284,7 @@ pub async fn resend(
         receipts.extend(got);
     }
     for waiting in state.waiting_posts(run.as_str())? {
-        let receipt = webhook::send(&waiting.post, now).await;
+        let receipt = webhook::send(&waiting.post, &mut Patience::endless(), now).await;
         state.settle_post(run, &waiting, &receipt)?;
         receipts.push(receipt);
     }
@@ -323,6 +344,7 @@ pub async fn not_started(
     relay: Option<&MailSettings>,
     schedule: &crate::config::Schedule,
     why: &str,
+    stop: &Stop,
     now: fn() -> DateTime<Utc>,
 ) -> Vec<Receipt> {
     let (mails, hooks) = (&schedule.mails, &schedule.webhooks);
@@ -361,10 +383,10 @@ pub async fn not_started(
             ),
             body: webhook::body(config.kind, &said),
         };
-        receipts.push(webhook::send(&post, now).await);
+        receipts.push(webhook::send(&post, &mut patience(stop), now).await);
     }
     let Some(relay) = relay else { return receipts };
-    let mut open = Open::new(relay);
+    let mut open = Open::new(relay, patience(stop));
     for (at, config) in mails.iter().enumerate() {
         let draft = mail::Draft {
             subject: &subject,

@@ -2,12 +2,13 @@
 //! and what can be told nobody.
 
 use crate::fc::{GROUP, Runtime, host, resource};
-use crate::kit::host::Host;
+use crate::kit::host::{Host, ssh_open, world};
 use crate::kit::s3::S3;
 use serde_json::{Value, json};
 use sgwarden::sim::Fault;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Waits until a line holds that text; a pipe is read by a thread of its own.
 async fn seen(lines: &Mutex<Vec<String>>, part: &str) {
@@ -29,6 +30,32 @@ fn holds(lines: &Mutex<Vec<String>>, part: &str) -> bool {
 fn timer(minute: u8, schedule: &str) -> Value {
     json!({"triggerTime": format!("2026-11-23T02:{minute:02}:00Z"), "triggerName": "t", "payload": schedule})
 }
+
+/// A function that keeps everything in its folder, and whose schedule `weekly` mails to two by that relay.
+async fn mailing(relay: SocketAddr, more: &str) -> Host {
+    let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
+    host.write(
+        "sgwarden.toml",
+        &format!(
+            "[storage]\nurl = \"file:evidence\"\nstate = \"file:state\"\n[mail]\n\
+             url = \"smtp://{relay}?tls=none\"\nfrom = \"audit@example.com\"\n"
+        ),
+    );
+    let mails = "[[mail]]\nto = [\"a@example.com\", \"b@example.com\"]\nattach = []\n";
+    host.write("schedules/weekly.toml", &format!("{mails}{more}"));
+    host
+}
+
+/// Waits until a letter is in the outbox.
+async fn letter_waits(host: &Host) {
+    let outbox = host.path("state/outbox");
+    while std::fs::read_dir(&outbox).map_or(0, Iterator::count) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Longer than any test should take, shorter than a relay's tries in calm: two minutes and a half.
+const CALM: Duration = Duration::from_secs(100);
 
 /// Tells the platform's instance that it goes.
 async fn pre_stop(runtime: &Runtime) -> (u16, Value) {
@@ -133,4 +160,58 @@ async fn a_run_that_was_cut_short_is_not_the_answer_to_its_event() {
     let (status, third) = runtime.invoke(&event).await;
     assert_eq!(status, 200, "{third:#}");
     assert_eq!(third["answer"]["run"], again["run"], "{third:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_away_holds_up_no_instance_that_goes() {
+    let away = {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        free.local_addr().expect("its address")
+    };
+    let host = mailing(away, "").await;
+    let runtime = Runtime::start(&host);
+    let began = Instant::now();
+    let event = timer(0, "weekly");
+    let run = runtime.invoke(&event);
+    let end = async {
+        letter_waits(&host).await;
+        pre_stop(&runtime).await
+    };
+    let ((_, answer), (stopped, _)) = tokio::join!(run, end);
+    assert_eq!(stopped, 200);
+    assert_eq!(answer["exit"], 5, "{answer:#}");
+    assert!(began.elapsed() < CALM, "{:?}", began.elapsed());
+    seen(&runtime.lines, "FC Invoke End").await;
+    // Everything was read: that is the answer to the event, and the letter waits.
+    let other = Runtime::start(&host);
+    let (_, again) = other.invoke(&event).await;
+    assert_eq!(again["repeated"], true, "{again:#}");
+    assert_eq!(again["answer"]["run"], answer["run"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_hangs_is_given_up_before_the_function_is() {
+    let hanging = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = hanging.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        while let Ok((socket, _)) = hanging.accept() {
+            held.push(socket);
+        }
+    });
+    let host = mailing(address, "").await;
+    let runtime = Runtime::start(&host);
+    let began = Instant::now();
+    let (_, answer) = runtime.invoke_as("1-hang", "9", &timer(0, "weekly")).await;
+    assert_eq!(answer["exit"], 5, "{answer:#}");
+    assert!(began.elapsed() < CALM, "{:?}", began.elapsed());
+    let run = answer["run"].as_str().expect("a run");
+    for part in [
+        "did not take a letter to a@",
+        "not tried: the run was asked to stop",
+        "sgwarden resend",
+    ] {
+        seen(&runtime.logged, part).await;
+    }
+    assert!(host.path(&format!("state/outbox/{run}")).is_dir());
 }

@@ -1,7 +1,7 @@
 //! Mail over real SMTP: TLS in both forms with a private CA, logins, refusals, retries.
 
 use sgwarden::deliver::mail::{Attached, Draft, MOST_ATTACHED, compose, fitting, send};
-use sgwarden::deliver::{MailSettings, Message, Password};
+use sgwarden::deliver::{MailSettings, Message, Password, Patience};
 use sgwarden::model::Secret;
 use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
 use std::sync::Arc;
@@ -83,7 +83,13 @@ async fn implicit_tls_and_starttls_with_a_private_ca_and_a_login() {
         );
         let good = settings(&url, Some("p4ss"), Some(ca.clone()));
         let mut message = letter(&good, &["a@example.com"]);
-        let receipts = send(&good, &mut message, chrono::Utc::now).await;
+        let receipts = send(
+            &good,
+            &mut message,
+            &mut Patience::endless(),
+            chrono::Utc::now,
+        )
+        .await;
         assert!(receipts[0].accepted(), "{scheme}: {receipts:?}");
         assert!(message.left.is_empty());
         let got = relay.messages();
@@ -99,6 +105,7 @@ async fn implicit_tls_and_starttls_with_a_private_ca_and_a_login() {
         let receipts = send(
             &stranger,
             &mut letter(&stranger, &["a@example.com"]),
+            &mut Patience::endless(),
             chrono::Utc::now,
         )
         .await;
@@ -110,6 +117,7 @@ async fn implicit_tls_and_starttls_with_a_private_ca_and_a_login() {
         let receipts = send(
             &wrong,
             &mut letter(&wrong, &["a@example.com", "b@example.com"]),
+            &mut Patience::endless(),
             chrono::Utc::now,
         )
         .await;
@@ -131,6 +139,7 @@ async fn starttls_is_required_and_never_falls_back_to_plain_text() {
     let receipts = send(
         &strict,
         &mut letter(&strict, &["a@example.com"]),
+        &mut Patience::endless(),
         chrono::Utc::now,
     )
     .await;
@@ -152,7 +161,13 @@ async fn a_transient_refusal_is_tried_again_with_the_same_bytes() {
     let plain = settings(&format!("smtp://{}?tls=none", relay.addr()), None, None);
     let mut message = letter(&plain, &["a@example.com"]);
     let bytes = message.bytes.clone();
-    let receipts = send(&plain, &mut message, chrono::Utc::now).await;
+    let receipts = send(
+        &plain,
+        &mut message,
+        &mut Patience::endless(),
+        chrono::Utc::now,
+    )
+    .await;
     assert!(
         receipts[0].accepted() && receipts[0].tries == 3,
         "{receipts:?}"
@@ -223,7 +238,13 @@ async fn a_name_that_cannot_be_resolved_is_called_that() {
     let mut settings = settings("smtps://relay.invalid", None, None);
     settings.waits = vec![Duration::ZERO; 3];
     let mut message = letter(&settings, &["a@example.com", "b@example.com"]);
-    let receipts = send(&settings, &mut message, chrono::Utc::now).await;
+    let receipts = send(
+        &settings,
+        &mut message,
+        &mut Patience::endless(),
+        chrono::Utc::now,
+    )
+    .await;
     assert_eq!((receipts.len(), message.left.len()), (2, 2));
     for receipt in receipts {
         let why = receipt.error.clone().expect("not accepted");

@@ -99,3 +99,38 @@ async fn sigterm_seals_what_was_read_and_a_second_ends_at_once() {
         assert_eq!(host.path("evidence/runs").is_dir(), !twice, "{told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_letter_is_tried_again_once_it_is_asked_to_stop() {
+    let away = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        free.local_addr().expect("its address")
+    };
+    let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
+    host.write(
+        "sgwarden.toml",
+        &format!("[mail]\nurl = \"smtp://{away}?tls=none\"\nfrom = \"audit@example.com\"\n"),
+    );
+    host.write("s.toml", "[[mail]]\nto = [\"a@example.com\"]\n");
+    let child = host
+        .command(&["run", "--schedule", "s.toml", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let outbox = host.path("state/outbox");
+    while std::fs::read_dir(&outbox).map_or(0, Iterator::count) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let asked = std::time::Instant::now();
+    host.signal(&child, "TERM");
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output())
+        .await
+        .expect("no panic")
+        .expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(5), "{told}");
+    // In calm it waits for two minutes and a half.
+    assert!(asked.elapsed() < Duration::from_secs(100), "{told}");
+    assert!(told.contains("sgwarden resend"), "{told}");
+}
