@@ -4,6 +4,7 @@
 mod accounts;
 mod attached;
 mod attribution;
+mod before;
 mod change;
 pub mod check;
 mod delivery;
@@ -23,20 +24,21 @@ use crate::config::schedule::{Accounts, Schedule, ScopeConfig};
 use crate::config::waivers::Waiving;
 use crate::deliver::{MailSettings, Receipt};
 use crate::evidence::chain::Remembered;
-use crate::evidence::format::{self, Changes, Findings, Manifest, Previous};
+use crate::evidence::format::{self, Changes, Findings, Manifest};
 use crate::evidence::{self, Draft, SealedRun, Spool, Store};
 use crate::exposure::Internet;
 use crate::model::{
-    AccountId, Artifact, CallError, Change, Confirmation, Coverage, Held, HoldReason, Identity,
-    RegionCoverage, RegionId, RegionStatus, RunHeader, RunId, RunRecord, Scope, Times, Totals,
+    Artifact, CallError, Change, Coverage, Held, HoldReason, Identity, RegionCoverage,
+    RegionStatus, RunHeader, RunId, RunRecord, Scope, Times, Totals,
 };
 use crate::policy::controls::Tally;
-use crate::policy::{History, Policy, Waivers, history, waivers};
+use crate::policy::{Policy, Waivers, history, waivers};
 use crate::remedy::apply::Waits;
 use crate::remedy::{RemediationPlan, guard};
 use crate::report::{self, Format};
 use crate::state::lock::Lock;
 use crate::state::{self, State};
+use before::{Before, previous};
 use change::Changing;
 use chrono::{DateTime, SecondsFormat, Utc};
 use read::Reading;
@@ -189,14 +191,6 @@ struct Begun {
     changing: Option<Lock>,
     /// Held from before the run before was looked for until this one is sealed: they are links of a chain.
     schedule: Lock,
-}
-
-/// The run before, of the same schedule.
-struct Before {
-    link: Option<Previous>,
-    history: History,
-    /// Calls that changed something and that nobody else has confirmed yet.
-    unconfirmed: Vec<Confirmation>,
 }
 
 /// Runs a job to its end.
@@ -485,100 +479,6 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
         changing,
         schedule: schedule_lock,
     })
-}
-
-/// Runs looked back through for a region that the last ones could not read.
-const LOOK_BACK: usize = 20;
-
-fn previous(tools: &Tools, schedule: &str) -> Result<Before, Error> {
-    let Some((sealed, _)) = tools.store.last_of(schedule)? else {
-        return Ok(Before {
-            link: None,
-            history: History::default(),
-            unconfirmed: Vec::new(),
-        });
-    };
-    let (record, manifest) = tools.store.read_record(&sealed.run)?;
-    let unconfirmed = attribution::to_confirm(&sealed.run, &record.changes, &record.confirmed);
-    let mut findings = record.findings;
-    let mut resolved = record.resolved;
-    let mut unread = unread_regions(&record.coverage);
-    let mut meant = vec![record.header.scope.clone()];
-    let mut link = manifest.previous;
-    for _ in 0..LOOK_BACK {
-        // What a run could not read, or did not mean to, it says nothing about: the run before it does.
-        let narrow = meant.iter().all(|scope| !means_everything(scope));
-        let Some(before) = link.take().filter(|_| narrow || !unread.is_empty()) else {
-            break;
-        };
-        let Ok((record, manifest)) = tools.store.read_record(&before.run) else {
-            break;
-        };
-        let of_unread = |f: &crate::model::Finding| {
-            // `*`: of that account, or of all, nothing was read.
-            let is_unread = |account: &str, region: &str| {
-                unread.contains(&(AccountId::from(account), RegionId::from(region)))
-            };
-            (is_unread(f.account.as_str(), f.region.as_str())
-                || is_unread(f.account.as_str(), "*")
-                || is_unread("*", "*")
-                || meant.iter().all(|scope| !means(scope, f)))
-                && !findings.iter().any(|known| {
-                    known.account == f.account
-                        && known.region == f.region
-                        && known.subject() == f.subject()
-                        && known.check == f.check
-                })
-        };
-        let older: Vec<_> = record.findings.into_iter().filter(of_unread).collect();
-        let gone: Vec<_> = record.resolved.into_iter().filter(of_unread).collect();
-        findings.extend(older);
-        resolved.extend(gone);
-        let still = unread_regions(&record.coverage);
-        unread.retain(|region| still.contains(region));
-        meant.push(record.header.scope);
-        link = manifest.previous;
-    }
-    Ok(Before {
-        link: Some(Previous {
-            run: sealed.run,
-            manifest_sha256: sealed.manifest_sha256,
-        }),
-        history: History::new(findings, resolved),
-        unconfirmed,
-    })
-}
-
-/// Whether a run meant every group of every region.
-fn means_everything(scope: &Scope) -> bool {
-    let all = |words: &[String]| words.iter().any(|word| word == "all");
-    all(&scope.regions) && all(&scope.groups)
-}
-
-/// Whether a run can have judged a finding's group: by its regions and by ids. A scope by names or tags
-/// is taken to mean it: what it no longer finds there has left it.
-fn means(scope: &Scope, finding: &crate::model::Finding) -> bool {
-    let region = scope
-        .regions
-        .iter()
-        .any(|word| word == "all" || *word == finding.region.as_str());
-    let ids: Vec<&String> = scope
-        .groups
-        .iter()
-        .filter(|word| word.starts_with("sg-"))
-        .collect();
-    region && (ids.is_empty() || ids.iter().any(|id| **id == finding.group_id.as_str()))
-}
-
-fn unread_regions(
-    coverage: &Coverage,
-) -> std::collections::BTreeSet<(crate::model::AccountId, crate::model::RegionId)> {
-    coverage
-        .regions
-        .iter()
-        .filter(|region| region.status != RegionStatus::Ok)
-        .map(|region| (region.account.clone(), region.region.clone()))
-        .collect()
 }
 
 /// An error with what caused it, on one line.
