@@ -10,7 +10,7 @@ use crate::host::fc::{
     self, Control, CustomRule, Event, Headers, Payload, Resource, SECURITY_GROUP, Timer,
 };
 use crate::job::event::{Asked, Evaluation};
-use crate::job::{Job, RunOutcome, Stop};
+use crate::job::{self, Job, RunOutcome, Stop};
 use crate::model::{AccountId, Trigger, TriggerResource};
 use crate::policy::remediation::Mode;
 use crate::report::view::visible;
@@ -355,6 +355,8 @@ impl Server {
         if !outcome.cut_short() {
             state.note_fired(&key, &timer.time, &answer.body.to_string())?;
         }
+        let exit = Exit::of(&outcome, None).code();
+        job::heartbeat_in_time(&job.schedule, exit, stop).await;
         Ok(answer)
     }
 

@@ -40,7 +40,7 @@ impl Run {
         let outcome = signals::heed(&stop, whole(global, &program, &job, &stop)).await??;
         let exit = Exit::of(&outcome, self.fail_on);
         show::outcome(global, &outcome, exit);
-        job::heartbeat(&job.schedule, exit.code()).await;
+        job::heartbeat_in_time(&job.schedule, exit.code(), &stop).await;
         Ok(exit)
     }
 }

@@ -311,6 +311,22 @@ pub async fn heartbeat(schedule: &crate::config::Schedule, exit: u8) {
     }
 }
 
+/// The same in the time that the run has.
+pub async fn heartbeat_in_time(schedule: &crate::config::Schedule, exit: u8, stop: &Stop) {
+    let mut patience = patience(stop);
+    let called = match patience.over() {
+        Some(_) => None,
+        None => patience.bound(CALLING, heartbeat(schedule, exit)).await,
+    };
+    if called.is_none() {
+        let why = patience.over().unwrap_or_default();
+        tracing::warn!(%why, "the heartbeat was not heard");
+    }
+}
+
+/// Calling the watchman, tries and waits between them: it has its own, shorter limits.
+const CALLING: Duration = Duration::from_secs(120);
+
 /// Logs what was not accepted: an answer as JSON has no room for why, and on Function Compute there is no
 /// other.
 pub(super) fn log_lost(run: &RunId, receipts: &[Receipt]) {

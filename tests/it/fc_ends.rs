@@ -6,6 +6,8 @@ use crate::kit::host::{Host, ssh_open, world};
 use crate::kit::s3::S3;
 use serde_json::{Value, json};
 use sgwarden::sim::Fault;
+use sgwarden::sim::hook::Hook;
+use sgwarden::sim::smtp::{Mode, Receiver, ReceiverOptions};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -44,6 +46,12 @@ async fn mailing(relay: SocketAddr, more: &str) -> Host {
     let mails = "[[mail]]\nto = [\"a@example.com\", \"b@example.com\"]\nattach = []\n";
     host.write("schedules/weekly.toml", &format!("{mails}{more}"));
     host
+}
+
+async fn relay() -> Receiver {
+    Receiver::start(Mode::Plain, ReceiverOptions::default())
+        .await
+        .expect("a relay")
 }
 
 /// Waits until a letter is in the outbox.
@@ -214,4 +222,25 @@ async fn a_relay_that_hangs_is_given_up_before_the_function_is() {
         seen(&runtime.logged, part).await;
     }
     assert!(host.path(&format!("state/outbox/{run}")).is_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timers_run_calls_the_heartbeat_before_it_is_answered() {
+    let hook = Hook::start().await.expect("a watchman");
+    let relay = relay().await;
+    let beat = format!("[heartbeat]\nurl = \"{}/heartbeat?job=a\"\n", hook.url());
+    let host = mailing(relay.addr(), &beat).await;
+    let runtime = Runtime::start(&host);
+    let visits = || -> Vec<String> { hook.heard().into_iter().map(|h| h.target).collect() };
+    let (status, answer) = runtime.invoke(&timer(0, "weekly")).await;
+    assert_eq!(status, 200, "{answer:#}");
+    assert_eq!(visits(), ["/heartbeat?job=a&exit=0"]);
+    // A repeat is no run, and one that cannot start is silent.
+    let (_, again) = runtime.invoke(&timer(0, "weekly")).await;
+    assert_eq!(again["repeated"], true, "{again:#}");
+    host.cloud
+        .add_fault(Fault::parse("GetCallerIdentity=Forbidden.RAM").expect("a fault"));
+    let (_, failed) = runtime.invoke(&timer(1, "weekly")).await;
+    assert_eq!(failed["exit"], 6, "{failed:#}");
+    assert_eq!(visits().len(), 1);
 }
