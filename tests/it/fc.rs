@@ -462,14 +462,6 @@ async fn what_is_no_event_changes_nothing_and_says_so() {
         )
         .await;
     assert_eq!(status, 200);
-    let (status, _) = runtime
-        .send(
-            "/pre-stop",
-            &[id, ("x-fc-control-path", "/pre-stop")],
-            String::new(),
-        )
-        .await;
-    assert_eq!(status, 200);
     // No keys in the headers and none elsewhere.
     let (status, answer) = runtime
         .send(
@@ -489,6 +481,14 @@ async fn what_is_no_event_changes_nothing_and_says_so() {
         )
         .await;
     assert_eq!(status, 404, "{answer}");
+    let (status, _) = runtime
+        .send(
+            "/pre-stop",
+            &[id, ("x-fc-control-path", "/pre-stop")],
+            String::new(),
+        )
+        .await;
+    assert_eq!(status, 200);
     assert_eq!(host.rules("sg-exposed").len(), 2);
 }
 
