@@ -313,15 +313,23 @@ impl Server {
             }
             Payload::Text(text) => read(setup::schedule_text(&timer.name, text, program))?,
         };
-        refuse_lost_state(program, &schedule)?;
-        let state = setup::state(program)?;
         // Two functions may share a state and a trigger's name: what is asked for tells them apart.
         let asked_for = match &timer.payload {
             Payload::Named(name) => name.clone(),
             Payload::Text(text) => crate::evidence::format::sha256(text.as_bytes()).to_string(),
         };
         let key = format!("{}-{asked_for}", timer.name);
-        match state.fired(&key, &timer.time)? {
+        let taken = async {
+            refuse_lost_state(program, &schedule)?;
+            let state = setup::state(program)?;
+            let fired = state.fired(&key, &timer.time)?;
+            if !matches!(fired, Fired::Answered(_)) {
+                state.note_fired(&key, &timer.time, "")?;
+            }
+            Ok((state, fired))
+        };
+        let (state, fired) = self.first(program, &schedule, stop, taken).await?;
+        match fired {
             Fired::Answered(answer) => {
                 let before: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
                 return Ok(Answer {
@@ -331,9 +339,7 @@ impl Server {
                 });
             }
             // Whatever took it died: what it changed is settled by the journal, the rest is due.
-            Fired::Unfinished | Fired::Never => {
-                state.note_fired(&key, &timer.time, "")?;
-            }
+            Fired::Unfinished | Fired::Never => {}
         }
         let job = Job {
             command: "run".to_owned(),
@@ -352,12 +358,33 @@ impl Server {
         };
         let (answer, outcome) = self.job(program, &job, &asked, stop).await?;
         // Of one that was cut short the rest is due: the event stays unfinished, and may come again.
-        if !outcome.cut_short() {
-            state.note_fired(&key, &timer.time, &answer.body.to_string())?;
+        if !outcome.cut_short()
+            && let Err(why) = state.note_fired(&key, &timer.time, &answer.body.to_string())
+        {
+            // The run is sealed and told, and this is its answer; should the event come again, it runs again.
+            tracing::error!(why = %Failure::from(why).message, "the answer to the event was not kept");
         }
         let exit = Exit::of(&outcome, None).code();
         job::heartbeat_in_time(&job.schedule, exit, stop).await;
         Ok(answer)
+    }
+
+    /// What a job needs before it begins: where that fails the run could not start, and its people are told.
+    /// Of a job that begins it is the job itself that tells.
+    async fn first<T>(
+        &self,
+        program: &Program,
+        schedule: &Schedule,
+        stop: &Stop,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let done = work.await;
+        if let Err(failure) = &done
+            && failure.exit == Exit::NotStarted
+        {
+            run::tell_in_time(&self.global, program, schedule, &failure.message, stop).await;
+        }
+        done
     }
 
     async fn job(
@@ -404,8 +431,11 @@ impl Server {
         stop: &Stop,
     ) -> Result<Answer, Failure> {
         let schedule = self.events_schedule(program)?;
-        refuse_lost_state(program, &schedule)?;
-        let own = own_account(program).await?;
+        let own = async {
+            refuse_lost_state(program, &schedule)?;
+            own_account(program).await
+        };
+        let own = self.first(program, &schedule, stop, own).await?;
         // A job for each rule and region: an id counts in the region that it was named with.
         let mut by_rule: BTreeMap<(&str, &str), Vec<&Resource>> = BTreeMap::new();
         for resource in resources {
@@ -455,18 +485,16 @@ impl Server {
         schedule.remediation.mode = Mode::Off;
         schedule.scope.accounts = Accounts::Own;
         let resources: Vec<&Resource> = rule.resource.iter().collect();
-        let schedule = match rule.resource {
-            None => schedule,
-            Some(_) => match narrowed(schedule.clone(), &own_account(program).await?, &resources) {
-                Some(schedule) => schedule,
+        if rule.resource.is_some() {
+            let own = own_account(program);
+            let own = self.first(program, &schedule, stop, own).await?;
+            schedule = narrowed(schedule.clone(), &own, &resources).unwrap_or_else(|| {
                 // Not a group: a run over nothing keeps the event and the answer to it in evidence.
-                None => {
-                    schedule.scope.regions = Some(Vec::new());
-                    schedule.scope.groups = Some(Vec::new());
-                    schedule
-                }
-            },
-        };
+                schedule.scope.regions = Some(Vec::new());
+                schedule.scope.groups = Some(Vec::new());
+                schedule
+            });
+        }
         let job = Job {
             command: "run".to_owned(),
             schedule,

@@ -2,7 +2,7 @@
 //! and what can be told nobody.
 
 use crate::fc::{GROUP, Runtime, host, resource};
-use crate::kit::host::{Host, ssh_open, world};
+use crate::kit::host::{ACCOUNT, Host, REGION, ssh_open, world};
 use crate::kit::s3::S3;
 use serde_json::{Value, json};
 use sgwarden::sim::Fault;
@@ -243,4 +243,58 @@ async fn a_timers_run_calls_the_heartbeat_before_it_is_answered() {
     let (_, failed) = runtime.invoke(&timer(1, "weekly")).await;
     assert_eq!(failed["exit"], 6, "{failed:#}");
     assert_eq!(visits().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_could_not_start_is_told_once_to_everybody() {
+    let relay = relay().await;
+    let host = mailing(relay.addr(), "").await;
+    let schedule = std::fs::read_to_string(host.path("schedules/weekly.toml")).expect("the file");
+    host.write("schedules/config.toml", &schedule);
+    host.cloud
+        .add_fault(Fault::parse("GetCallerIdentity=Forbidden.RAM").expect("a fault"));
+    let remediation = json!([resource("sg-a", GROUP)]);
+    let item = json!({"accountId": ACCOUNT, "regionId": REGION, "resourceId": "sg-a",
+        "resourceType": GROUP, "configuration": "{}"});
+    let rule = json!({"orderingTimestamp": 1, "resultToken": "t", "ruleParameters": {},
+        "invokingEvent": {"messageType": "ConfigurationItemChangeNotification", "configurationItem": item}});
+    let whole = json!({"orderingTimestamp": 1, "resultToken": "t", "ruleParameters": {},
+        "invokingEvent": {"messageType": "ScheduledNotification", "configurationItem": null}});
+    let mut told = 0;
+    let runtime = Runtime::start(&host);
+    for event in [&remediation, &rule, &whole, &timer(0, "weekly")] {
+        let (status, answer) = runtime.invoke(event).await;
+        assert_eq!((status, &answer["exit"]), (404, &json!(6)), "{answer:#}");
+        let letters = relay.messages();
+        let new: Vec<&str> = letters[told..].iter().map(|m| m.to[0].as_str()).collect();
+        assert_eq!(new, ["a@example.com", "b@example.com"], "{event}");
+        told = letters.len();
+    }
+
+    // A state that cannot be asked whether the event came before.
+    std::fs::remove_dir_all(host.path("state")).expect("a state");
+    host.write("state", "no folder");
+    let (_, answer) = runtime.invoke(&timer(1, "weekly")).await;
+    assert_eq!(answer["exit"], 6, "{answer:#}");
+    assert_eq!(relay.messages().len(), told + 2, "{answer:#}");
+    told += 2;
+    drop(runtime);
+
+    // A state that goes with the instance.
+    let toml = std::fs::read_to_string(host.path("sgwarden.toml")).expect("the file");
+    let toml = toml.replace("state = \"file:state\"\n", "");
+    host.write("sgwarden.toml", &toml);
+    let revoke = format!("{schedule}[remediation]\nmode = \"revoke\"\n");
+    for name in ["config", "weekly"] {
+        host.write(&format!("schedules/{name}.toml"), &revoke);
+    }
+    let runtime = Runtime::start(&host);
+    for event in [&remediation, &timer(2, "weekly")] {
+        let (_, answer) = runtime.invoke(event).await;
+        assert_eq!(answer["exit"], 6, "{answer:#}");
+        assert_eq!(relay.messages().len(), told + 2, "{answer:#}");
+        told += 2;
+    }
+    let text = String::from_utf8_lossy(&relay.messages()[told - 1].data).into_owned();
+    assert!(text.contains("NOT STARTED weekly"), "{text}");
 }
