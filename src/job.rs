@@ -341,8 +341,10 @@ async fn whole(
             unsaid = event::evaluate(tools, begun, evaluation, trigger, &of).await?;
         }
     }
-    let reasons = incomplete_reasons(&reading.coverage, &totals);
-    let (by_check, controls) = tally.finish(reasons.is_empty(), &reading.coverage);
+    let nothing = schedule.scope.is_nothing();
+    let reasons = incomplete_reasons(&reading.coverage, &totals, nothing);
+    // No clause holds for there having been nothing to judge.
+    let (by_check, controls) = tally.finish(reasons.is_empty() && !nothing, &reading.coverage);
     let infos = policy.checks.iter().map(crate::policy::Check::info);
     let checks = infos
         .zip(by_check)
@@ -723,14 +725,11 @@ fn scope_of(scope: &ScopeConfig) -> Scope {
     }
 }
 
-/// Why the run is INCOMPLETE; none: it is complete.
-fn incomplete_reasons(coverage: &Coverage, totals: &Totals) -> Vec<String> {
+/// Why the run is INCOMPLETE; none: it is complete. `nothing`: nothing was to be read.
+fn incomplete_reasons(coverage: &Coverage, totals: &Totals, nothing: bool) -> Vec<String> {
     let mut out = Vec::new();
-    if coverage
-        .regions
-        .iter()
-        .all(|region| region.status == RegionStatus::Skipped)
-    {
+    let mut regions = coverage.regions.iter();
+    if !nothing && regions.all(|region| region.status == RegionStatus::Skipped) {
         out.push("no region was read".to_owned());
     }
     for region in &coverage.regions {

@@ -68,6 +68,12 @@ impl ScopeConfig {
             && self.tags.is_empty()
             && self.exclude_groups.is_empty()
     }
+
+    /// Whether it is empty on purpose, which no schedule's file can say: an event asked about something
+    /// that is none of the schedule's.
+    pub fn is_nothing(&self) -> bool {
+        self.regions.as_ref().is_some_and(Vec::is_empty)
+    }
 }
 
 /// When a letter is wanted.

@@ -33,6 +33,14 @@ fn timer(minute: u8, schedule: &str) -> Value {
     json!({"triggerTime": format!("2026-11-23T02:{minute:02}:00Z"), "triggerName": "t", "payload": schedule})
 }
 
+/// A custom rule's event about a resource.
+fn asked(id: &str, kind: &str, account: &str) -> Value {
+    let item = json!({"accountId": account, "regionId": REGION, "resourceId": id,
+        "resourceType": kind, "configuration": "{}"});
+    json!({"orderingTimestamp": 1, "resultToken": "t", "ruleParameters": {},
+        "invokingEvent": {"messageType": "ConfigurationItemChangeNotification", "configurationItem": item}})
+}
+
 /// A function that keeps everything in its folder, and whose schedule `weekly` mails to two by that relay.
 async fn mailing(relay: SocketAddr, more: &str) -> Host {
     let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
@@ -254,10 +262,7 @@ async fn whatever_could_not_start_is_told_once_to_everybody() {
     host.cloud
         .add_fault(Fault::parse("GetCallerIdentity=Forbidden.RAM").expect("a fault"));
     let remediation = json!([resource("sg-a", GROUP)]);
-    let item = json!({"accountId": ACCOUNT, "regionId": REGION, "resourceId": "sg-a",
-        "resourceType": GROUP, "configuration": "{}"});
-    let rule = json!({"orderingTimestamp": 1, "resultToken": "t", "ruleParameters": {},
-        "invokingEvent": {"messageType": "ConfigurationItemChangeNotification", "configurationItem": item}});
+    let rule = asked("sg-a", GROUP, ACCOUNT);
     let whole = json!({"orderingTimestamp": 1, "resultToken": "t", "ruleParameters": {},
         "invokingEvent": {"messageType": "ScheduledNotification", "configurationItem": null}});
     let mut told = 0;
@@ -297,4 +302,46 @@ async fn whatever_could_not_start_is_told_once_to_everybody() {
     }
     let text = String::from_utf8_lossy(&relay.messages()[told - 1].data).into_owned();
     assert!(text.contains("NOT STARTED weekly"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_none_of_the_schedules_is_not_applicable_and_nothing_was_left_unread() {
+    let relay = relay().await;
+    let host = mailing(relay.addr(), "").await;
+    let schedule = std::fs::read_to_string(host.path("schedules/weekly.toml")).expect("the file");
+    let schedule = format!("{schedule}[policy]\npacks = [\"cis\"]\n");
+    host.write("schedules/config.toml", &schedule);
+    host.cloud.with_world(|world| {
+        world.accounts.get_mut(ACCOUNT).expect("ours").config.set_up = true;
+        world.verdicts.insert("t".to_owned(), Vec::new());
+    });
+    let runtime = Runtime::start(&host);
+    let cases = [
+        ("i-a", "ACS::ECS::Instance", ACCOUNT),
+        ("sg-a", GROUP, "9999999999999999"),
+    ];
+    for (id, kind, account) in cases {
+        let (status, answer) = runtime.invoke(&asked(id, kind, account)).await;
+        assert_eq!((status, &answer["exit"]), (200, &json!(0)), "{answer:#}");
+        let given = host.cloud.with_world(|world| world.verdicts["t"].clone());
+        let last = given.last().expect("a verdict");
+        assert_eq!(last["complianceResourceId"], id);
+        assert_eq!(last["complianceType"], "NOT_APPLICABLE");
+        let run = answer["run"].as_str().expect("a run");
+        let manifest = host.path(&format!("evidence/runs/{run}/manifest.json"));
+        let manifest = std::fs::read_to_string(manifest).expect("a manifest");
+        let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+        let clauses = manifest["controls"].as_array().expect("clauses");
+        assert!(!clauses.is_empty());
+        for clause in clauses {
+            assert_eq!(
+                clause["status"], "not_assessed",
+                "nothing was judged: {clause}"
+            );
+        }
+    }
+    for letter in relay.messages() {
+        let text = String::from_utf8_lossy(&letter.data).into_owned();
+        assert!(!text.contains("INCOMPLETE"), "{text}");
+    }
 }
