@@ -2,7 +2,7 @@
 //! verdicts handed back. The record lags behind the groups: it is kept as evidence of what was asked,
 //! and nothing is decided by it.
 
-use super::{Begun, Error, Tools};
+use super::{Begun, Error, Stop, Tools};
 use crate::cloud::Service;
 use crate::cloud::call::{Effect, Request};
 use crate::model::{
@@ -181,26 +181,24 @@ fn one(resource: &TriggerResource, of: &Outcomes<'_>) -> String {
                 .unwrap_or_default();
             format!("left alone: undetermined: {why}")
         }
-        None => {
-            let region = of
-                .coverage
-                .regions
-                .iter()
-                .find(|region| region.region.as_str() == resource.region);
-            match region {
-                Some(region) if region.status == RegionStatus::Ok => {
-                    "left alone: ECS lists no such group in the schedule's scope".to_owned()
-                }
-                Some(region) => format!(
-                    "not read: {}",
-                    region
-                        .error
-                        .as_ref()
-                        .map_or("the region could not be read", |e| &e.code)
-                ),
-                None => "not read: its region is not in the schedule's scope".to_owned(),
-            }
+        None => unread(resource, of.coverage),
+    }
+}
+
+/// Why there is no verdict of a group.
+fn unread(resource: &TriggerResource, coverage: &Coverage) -> String {
+    let of = |id: &str| coverage.regions.iter().find(|r| r.region.as_str() == id);
+    // `*`: not even the regions were listed, and this one is among them.
+    let Some(region) = of(&resource.region).or_else(|| of("*")) else {
+        return "not read: its region is not in the schedule's scope".to_owned();
+    };
+    match &region.error {
+        _ if region.status == RegionStatus::Ok => {
+            "left alone: ECS lists no such group in the schedule's scope".to_owned()
         }
+        Some(error) if error.code == Stop::CODE => error.message.clone(),
+        Some(error) => format!("not read: {}", error.code),
+        None => "not read: the region could not be read".to_owned(),
     }
 }
 

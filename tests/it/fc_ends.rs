@@ -345,3 +345,33 @@ async fn what_is_none_of_the_schedules_is_not_applicable_and_nothing_was_left_un
         assert!(!text.contains("INCOMPLETE"), "{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remediation_that_was_stopped_before_it_read_says_so_of_each_resource() {
+    let s3 = S3::start();
+    let host = host(&s3).await;
+    let runtime = Runtime::start(&host);
+    let event = json!([
+        resource("sg-exposed", GROUP),
+        resource("i-a", "ACS::ECS::Instance")
+    ]);
+    let (status, answer) = runtime.invoke_as("1-none", "0", &event).await;
+    assert_eq!(status, 404, "{answer:#}");
+    let run = &answer["runs"][0];
+    let outcomes: Vec<&str> = (run["resources"].as_array().expect("a list").iter())
+        .map(|resource| resource["outcome"].as_str().expect("a text"))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            "not read to its end: the run was asked to stop (the function's time-out is near)",
+            "left alone: ACS::ECS::Instance is not a security group",
+        ]
+    );
+    assert_eq!(host.rules("sg-exposed").len(), 2);
+    let run = run["run"].as_str().expect("a run");
+    let manifest = s3.path(&format!("evidence/audit/runs/{run}/manifest.json"));
+    let manifest = std::fs::read_to_string(manifest).expect("a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    assert_eq!(manifest["trigger"]["resources"][0]["outcome"], outcomes[0]);
+}
