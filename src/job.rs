@@ -15,7 +15,7 @@ mod texts;
 
 pub use crate::cloud::Stop;
 pub use change::{Restore, apply_plan, rollback};
-pub use delivery::{heartbeat, heartbeat_in_time, not_started, resend, send_waiting};
+pub use delivery::{heartbeat, not_started, resend, send_waiting};
 pub use secret::{Unread, relay_password};
 pub use texts::{schedule_text, waivers_text};
 

@@ -279,7 +279,7 @@ struct Told {
 }
 
 impl Told {
-    async fn tell(&self, why: &str) {
+    async fn tell(&self, why: &str, stop: &Stop) {
         let program = program_or(&self.global, &self.good);
         if self.schedule.mails.is_empty() && self.schedule.webhooks.is_empty() {
             tracing::error!(
@@ -287,7 +287,7 @@ impl Told {
                 "nobody is told that the run could not start: no [[mail]] and no [[webhook]] of the schedule is known"
             );
         }
-        run::tell(&self.global, &program, &self.schedule, why).await;
+        run::tell(&self.global, &program, &self.schedule, why, stop).await;
     }
 }
 
@@ -304,7 +304,7 @@ async fn one(people: Told, file: PathBuf, stop: Stop) -> Ended {
         Err(failure) => {
             if failure.exit == Exit::Usage {
                 // At a terminal somebody would read it; here its people must be told.
-                people.tell(&failure.message).await;
+                people.tell(&failure.message, &stop).await;
             }
             Ended {
                 exit: failure.exit.code(),
@@ -318,7 +318,7 @@ async fn one(people: Told, file: PathBuf, stop: Stop) -> Ended {
 
 /// A time whose run is given up.
 async fn lost(people: Told, why: String) -> Ended {
-    people.tell(&why).await;
+    people.tell(&why, &Stop::default()).await;
     Ended {
         exit: Exit::NotStarted.code(),
         run: None,
@@ -339,6 +339,6 @@ async fn begin(
         copies: None,
     };
     let outcome = run::whole(global, &program, &job, stop).await?;
-    job::heartbeat(&job.schedule, Exit::of(&outcome, None).code()).await;
+    job::heartbeat(&job.schedule, Exit::of(&outcome, None).code(), stop).await;
     Ok(outcome)
 }

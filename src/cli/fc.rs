@@ -365,7 +365,7 @@ impl Server {
             tracing::error!(why = %Failure::from(why).message, "the answer to the event was not kept");
         }
         let exit = Exit::of(&outcome, None).code();
-        job::heartbeat_in_time(&job.schedule, exit, stop).await;
+        job::heartbeat(&job.schedule, exit, stop).await;
         Ok(answer)
     }
 
@@ -382,7 +382,7 @@ impl Server {
         if let Err(failure) = &done
             && failure.exit == Exit::NotStarted
         {
-            run::tell_in_time(&self.global, program, schedule, &failure.message, stop).await;
+            run::tell(&self.global, program, schedule, &failure.message, stop).await;
         }
         done
     }

@@ -40,7 +40,7 @@ impl Run {
         let outcome = signals::heed(&stop, whole(global, &program, &job, &stop)).await??;
         let exit = Exit::of(&outcome, self.fail_on);
         show::outcome(global, &outcome, exit);
-        job::heartbeat_in_time(&job.schedule, exit.code(), &stop).await;
+        job::heartbeat(&job.schedule, exit.code(), &stop).await;
         Ok(exit)
     }
 }
@@ -77,18 +77,13 @@ pub(super) async fn whole_for(
         Err(failure) => failure,
     };
     if failure.exit == Exit::NotStarted {
-        tell_in_time(global, program, &job.schedule, &failure.message, stop).await;
+        tell(global, program, &job.schedule, &failure.message, stop).await;
     }
     Err(failure)
 }
 
 /// Tells a schedule's people that its run could not start; where there is no way to, the log has it.
-pub(super) async fn tell(global: &Global, program: &Program, schedule: &Schedule, why: &str) {
-    tell_in_time(global, program, schedule, why, &Stop::default()).await;
-}
-
-/// The same in the time that the run had.
-pub(super) async fn tell_in_time(
+pub(super) async fn tell(
     global: &Global,
     program: &Program,
     schedule: &Schedule,

@@ -291,36 +291,40 @@ pub async fn resend(
     Ok(receipts)
 }
 
-/// Tells the schedule's watchman that a run ended 0, 1 or 3. That it was not heard is logged and fails
-/// nothing: silence is the alarm.
-pub async fn heartbeat(schedule: &crate::config::Schedule, exit: u8) {
-    if !matches!(exit, 0 | 1 | 3) {
+/// Tells the schedule's watchman, in the time that the run has, that it ended 0, 1 or 3. That it was not
+/// heard is logged and fails nothing: silence is the alarm.
+pub async fn heartbeat(schedule: &crate::config::Schedule, exit: u8, stop: &Stop) {
+    let Some(heartbeat) = schedule
+        .heartbeat
+        .as_ref()
+        .filter(|_| matches!(exit, 0 | 1 | 3))
+    else {
         return;
-    }
-    let told = match &schedule.heartbeat {
-        None => return,
-        Some(Heartbeat::Url(url)) => webhook::heartbeat(url.expose(), exit).await,
-        Some(Heartbeat::File(file)) => match std::fs::read_to_string(file) {
-            Ok(url) => webhook::heartbeat(&url, exit).await,
-            Err(why) => Err(why.to_string()),
-        }
-        .map_err(|why| format!("{}: {why}", file.display())),
     };
+    let mut patience = patience(stop);
+    let called = match patience.over() {
+        Some(_) => None,
+        None => patience.bound(CALLING, call(heartbeat, exit)).await,
+    };
+    let late = || {
+        patience
+            .over()
+            .unwrap_or_else(|| "no answer in time".to_owned())
+    };
+    let told = called.unwrap_or_else(|| Err(late()));
     if let Err(why) = told {
         tracing::warn!(%why, "the heartbeat was not heard");
     }
 }
 
-/// The same in the time that the run has.
-pub async fn heartbeat_in_time(schedule: &crate::config::Schedule, exit: u8, stop: &Stop) {
-    let mut patience = patience(stop);
-    let called = match patience.over() {
-        Some(_) => None,
-        None => patience.bound(CALLING, heartbeat(schedule, exit)).await,
-    };
-    if called.is_none() {
-        let why = patience.over().unwrap_or_default();
-        tracing::warn!(%why, "the heartbeat was not heard");
+async fn call(heartbeat: &Heartbeat, exit: u8) -> Result<(), String> {
+    match heartbeat {
+        Heartbeat::Url(url) => webhook::heartbeat(url.expose(), exit).await,
+        Heartbeat::File(file) => {
+            let of_file = |why: String| format!("{}: {why}", file.display());
+            let url = std::fs::read_to_string(file).map_err(|why| of_file(why.to_string()))?;
+            webhook::heartbeat(&url, exit).await.map_err(of_file)
+        }
     }
 }
 
