@@ -40,10 +40,10 @@ impl Check {
         let (identity, mut tried) = check::cloud(&tools, &wanted, &program.home_region)
             .await
             .map_err(|why| Failure::start(format!("cannot start: {why}")))?;
-        for (what, place) in [("store", &program.store), ("state", &program.state)] {
-            let shelf = setup::shelf(&program, place)?;
-            tried.push(check::storage(what, &shelf));
-        }
+        let store = setup::shelf(&program, &program.store)?;
+        tried.extend(check::evidence("store", &store));
+        let state = setup::shelf(&program, &program.state)?;
+        tried.push(check::storage("state", &state));
         let mails = schedules.iter().any(|schedule| !schedule.mails.is_empty());
         tried.extend(mail(global, &program, &tools.client, mails).await);
         tried.extend(check::hooks(&schedules).await);

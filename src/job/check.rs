@@ -246,9 +246,46 @@ pub async fn cloud(
     Ok((identity, out))
 }
 
+/// The store of sealed runs. What is written into a bucket of evidence stays there: nobody may delete it,
+/// and retention refuses whoever may. So a bucket is listed and read from, and nothing is left in it.
+pub fn evidence(what: &str, shelf: &Shelf) -> Vec<Tried> {
+    let Shelf::Bucket(_) = shelf else {
+        return vec![storage(what, shelf)];
+    };
+    let shown = shelf.shown("");
+    let missing = |doing: &str, why: String| {
+        let todo = format!("let this identity list, read and put objects in {shown}");
+        vec![Tried::missing(
+            "storage",
+            what,
+            format!("{doing}: {why}"),
+            todo,
+        )]
+    };
+    if let Err(why) = shelf.names("runs") {
+        return missing("cannot be listed", chain(&why));
+    }
+    // None is there, and whoever may not read is told so before that.
+    if let Err(why) = shelf.read(PROBE) {
+        return missing("cannot be read", chain(&why));
+    }
+    vec![
+        Tried::works("storage", what, format!("{shown}: listed, read from")),
+        Tried {
+            part: "storage",
+            what: format!("{what}, writing"),
+            standing: Standing::NotTried,
+            found: format!("what is written to {shown} stays there: the first run tries it"),
+            todo: None,
+        },
+    ]
+}
+
+/// What is written, read back and removed again.
+const PROBE: &str = "sgwarden-check.probe";
+
 /// A file is written, read back and removed.
 pub fn storage(what: &str, shelf: &Shelf) -> Tried {
-    const PROBE: &str = "sgwarden-check.probe";
     // A folder that is not there is made by the first run; what a probe made is taken away again.
     let made = match shelf {
         Shelf::Folder(root) if !root.exists() => Some(root),

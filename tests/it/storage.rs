@@ -296,6 +296,51 @@ async fn a_bucket_that_cannot_be_had_is_said_before_anything_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_leaves_nothing_in_the_bucket_of_evidence_and_needs_no_delete_there() {
+    let s3 = S3::start();
+    let host = host_on(&s3).await;
+    // As retention has it, and the permissions of the page.
+    for refused in ["PUT /evidence", "DELETE /evidence", "POST /evidence"] {
+        s3.refuse(Some(refused));
+        for time in ["first", "second"] {
+            let ran = host.run(&["check", "s", "--json"]).await;
+            assert_eq!(ran.code, 0, "{time}: {}{}", ran.stdout, ran.stderr);
+            assert!(
+                ran.stdout.contains("\"not_tried\"") && ran.stdout.contains("stays there"),
+                "{}",
+                ran.stdout
+            );
+        }
+    }
+    assert_eq!(
+        std::fs::read_dir(s3.path("evidence"))
+            .expect("a bucket")
+            .count(),
+        0
+    );
+    // Listing asks for the bucket, reading for an object.
+    for (refused, said) in [
+        ("GET /evidence", "cannot be listed"),
+        ("GET /evidence/audit/", "cannot be read"),
+        ("PUT /statebucket", "cannot be written"),
+        ("DELETE /statebucket", "cannot be removed"),
+    ] {
+        s3.refuse(Some(refused));
+        let ran = host.run(&["check", "s", "--json"]).await;
+        assert_eq!(ran.code, 1, "{refused}: {}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains(said), "{refused}: {}", ran.stdout);
+        assert_eq!(ran.json()["missing"], 1, "{refused}: {}", ran.stdout);
+        let todo = "let this identity list, read and put objects in s3://evidence/audit";
+        assert_eq!(
+            ran.stdout.contains(todo),
+            refused.contains("evidence"),
+            "{}",
+            ran.stdout
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_lost_its_schedules_lock_is_not_sealed() {
     let s3 = S3::start();
     let host = host_on(&s3).await;

@@ -39,7 +39,8 @@ impl S3 {
         }
     }
 
-    /// Requests whose path holds that text are refused from now on; `None`: none are.
+    /// Requests whose path holds that text (`DELETE /path`: with that method) are refused from now on;
+    /// `None`: none are.
     pub(crate) fn refuse(&self, text: Option<&str>) {
         *self.refused.lock().expect("unpoisoned") = text.map(ToOwned::to_owned);
     }
@@ -108,7 +109,7 @@ async fn serve(root: PathBuf, refused: Arc<Mutex<Option<String>>>, tell: &mpsc::
         let (socket, _) = listener.accept().await.expect("a connection");
         let (service, refused) = (service.clone(), refused.clone());
         let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let path = request.uri().path().to_owned();
+            let path = format!("{} {}", request.method(), request.uri().path());
             let refuse = refused
                 .lock()
                 .expect("unpoisoned")
