@@ -25,13 +25,13 @@ variable "mode" {
 }
 
 variable "reads" {
-  description = "Optional policies of deploy/ram that let the role read more than the groups: attached (what uses them), completeness (Cloud Config's own list of them), events (what Cloud Config knows of a resource it sends; verdicts handed back to it), attribution (who opened a rule)."
+  description = "Optional policies of deploy/ram that let the role read more than the groups: attached (what uses them), completeness (Cloud Config's own list of them), events (what Cloud Config knows of a resource it sends; verdicts handed back to it), attribution (who opened a rule), accounts (the resource directory's list, and assuming role SgwardenAudit in each account)."
   type        = set(string)
   default     = ["attached", "completeness", "events"]
 
   validation {
-    condition     = length(setsubtract(var.reads, ["attached", "completeness", "events", "attribution"])) == 0
-    error_message = "attached, completeness, events, attribution."
+    condition     = length(setsubtract(var.reads, ["attached", "completeness", "events", "attribution", "accounts"])) == 0
+    error_message = "attached, completeness, events, attribution, accounts."
   }
 }
 
@@ -40,7 +40,7 @@ variable "schedules" {
   type        = map(string)
 
   validation {
-    condition     = alltrue([for time in values(var.schedules) : can(regex("^(CRON_TZ=[A-Za-z_/+-]+ )?([^ ]+ ){5}[^ ]+$", time))])
+    condition     = alltrue([for time in values(var.schedules) : can(regex("^(CRON_TZ=[A-Za-z0-9_/+-]+ )?([^ ]+ ){5}[^ ]+$", time))])
     error_message = "Six fields: second minute hour day month weekday, such as \"CRON_TZ=Asia/Taipei 0 0 2 ? * MON\"."
   }
 }
@@ -145,7 +145,7 @@ variable "evaluation_frequency" {
 }
 
 variable "remediation" {
-  description = "What Cloud Config does with a group that its rule calls non-compliant: NONE, MANUAL (a person starts the function) or AUTO. Only with mode = \"revoke\"."
+  description = "What Cloud Config does with a group that its rule calls non-compliant: NONE, MANUAL (a person starts the function) or AUTO. Nothing with mode = \"scan\", under which the function changes nothing."
   type        = string
   default     = "MANUAL"
 

@@ -405,6 +405,35 @@ fn what_must_hold_of_a_job_that_revokes() {
 }
 
 #[test]
+fn what_the_variables_let_through_is_what_there_is() {
+    let text = std::fs::read_to_string(module().join("variables.tf")).expect("the variables");
+    let between = |before: &str, after: &str| -> String {
+        let rest = text.split_once(before).expect("the beginning").1;
+        rest.split_once(after).expect("the end").0.to_owned()
+    };
+    // Every zone has a name of these.
+    let class = between("(CRON_TZ=[", "]+ )");
+    assert_eq!(class, "A-Za-z0-9_/+-");
+    for zone in chrono_tz::TZ_VARIANTS {
+        let known = |c: char| c.is_ascii_alphanumeric() || "_/+-".contains(c);
+        assert!(zone.name().chars().all(known), "{zone}");
+    }
+    let reads: Vec<String> =
+        serde_json::from_str(&format!("[{}]", between("setsubtract(var.reads, [", "])")))
+            .expect("a list");
+    assert!(reads.contains(&"accounts".to_owned()), "{reads:?}");
+    for name in &reads {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("deploy/ram/{name}.json"));
+        assert!(file.is_file(), "{name}");
+    }
+    assert!(text.contains(&format!("error_message = \"{}.\"", reads.join(", "))));
+    // A scan changes nothing: Cloud Config is given nothing to start; every other mode is.
+    let config = std::fs::read_to_string(module().join("config.tf")).expect("the rule");
+    assert!(config.contains("var.config_rule && var.mode != \"scan\" && var.remediation"));
+    assert!(text.contains("Nothing with mode = \\\"scan\\\""));
+}
+
+#[test]
 fn the_packages_configuration_on_the_page_names_what_the_module_makes() {
     let page = include_str!("../../docs/function-compute.md");
     let block = page
