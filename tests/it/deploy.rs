@@ -206,7 +206,7 @@ async fn the_bastion_page_is_right_about_the_layout_it_sets_up() {
     let (etc, var) = (host.path("etc"), host.path("var").display().to_string());
     let etc = etc.display().to_string();
     let toml = blocks("toml");
-    let [program, schedule] = toml.as_slice() else {
+    let [program, schedule, profile] = toml.as_slice() else {
         panic!("{toml:?}");
     };
     let plain = format!("smtp://{}?tls=none", relay.addr());
@@ -270,6 +270,28 @@ async fn the_bastion_page_is_right_about_the_layout_it_sets_up() {
         );
     }
     assert_eq!(host.rules("sg-a").len(), 1, "put back");
+    // Under cron the second profile puts back: the same store, by the other configuration.
+    host.write("etc/rollback.toml", &format!("{program}{profile}"));
+    host.write(
+        "home/.aliyun/config.json",
+        r#"{"current": "audit", "profiles": [{"name": "rollback", "mode": "AK", "access_key_id": "LTAIother", "access_key_secret": "anotherSecret0123456789"}]}"#,
+    );
+    let mut cron = host.command(&[
+        "--config",
+        &format!("{etc}/rollback.toml"),
+        "rollback",
+        &run,
+    ]);
+    cron.env("HOME", host.path("home"))
+        .env_remove("ALIBABA_CLOUD_ACCESS_KEY_ID")
+        .env_remove("ALIBABA_CLOUD_ACCESS_KEY_SECRET");
+    let other = cron.output().expect("the program");
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert!(
+        said.contains("InvalidAccessKeyId"),
+        "the other key is asked with: {said}"
+    );
+    std::fs::remove_dir_all(host.path("home")).expect("removed");
     assert!(!relay.messages().is_empty());
     let left: Vec<String> = std::fs::read_dir(host.dir.path())
         .expect("the host's folder")
@@ -278,6 +300,27 @@ async fn the_bastion_page_is_right_about_the_layout_it_sets_up() {
         .filter(|name| !["etc", "var"].contains(&name.as_str()))
         .collect();
     assert!(left.is_empty(), "written beside its folders: {left:?}");
+}
+
+#[test]
+fn under_cron_the_word_takes_the_other_configuration_and_one_only() {
+    let word = blocks("sh")
+        .into_iter()
+        .find(|block| block.contains("sudo -H"))
+        .expect("cron's word");
+    let line = blocks("sh")
+        .into_iter()
+        .find(|block| block.starts_with("SGW_CONFIG="))
+        .expect("the line of step 7");
+    let script = format!("cd() {{ :; }}\nsudo() {{ echo \"$@\"; }}\n{word}{line}sgw runs\n");
+    let ran = Command::new("sh").args(["-c", &script]).output();
+    let ran = ran.expect("a shell");
+    let sudo = "-H -u sgwarden /usr/local/bin/sgwarden --config /etc/sgwarden";
+    assert_eq!(
+        String::from_utf8_lossy(&ran.stdout),
+        format!("{sudo}/rollback.toml rollback RUN\n{sudo}/sgwarden.toml runs\n"),
+        "{ran:?}"
+    );
 }
 
 #[test]
