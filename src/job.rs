@@ -455,8 +455,9 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
         }
         if stamp(&run) <= stamp(&last.run) {
             return Err(Error::Refused(format!(
-                "the last run, {}, began after this machine's time {}: set the clock, or the chain of \
-                 evidence would be out of order",
+                "the last run, {}, began after this machine's time {}, and the chain of evidence would be out \
+                 of order: set the clock, or, where it is right and was ahead then, run the schedule under \
+                 another name, which begins a chain of its own",
                 last.run,
                 utc(started)
             )));
