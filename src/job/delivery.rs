@@ -423,8 +423,12 @@ pub async fn not_started(
             date,
             attachments: Vec::new(),
         };
-        if let Ok(mut message) = mail::compose(relay, &draft) {
-            receipts.extend(open.send(&mut message, now).await);
+        match mail::compose(relay, &draft) {
+            Ok(mut message) => receipts.extend(open.send(&mut message, now).await),
+            Err(why) => receipts.push(Receipt {
+                recipient: config.to.join(", "),
+                ..not_sent(&Error::Letter(why), now())
+            }),
         }
     }
     receipts

@@ -458,3 +458,28 @@ async fn a_run_that_cannot_start_is_told_to_chats_and_a_wrong_address_stops_it_b
         assert!(said.join("\n").contains(part), "{text}: {said:?}");
     }
 }
+
+#[tokio::test]
+async fn a_letter_that_cannot_be_composed_is_told_when_a_run_could_not_start() {
+    let text = "[[mail]]\nto = [\"a@example.com\"]\n";
+    let mut schedule = Schedule::read("a.toml", "a", text).expect("a schedule");
+    schedule.mails[0].to = vec!["nobody".to_owned()];
+    let relay = MailSettings::new(
+        "smtp://127.0.0.1:9?tls=none",
+        "audit@example.com",
+        None,
+        None,
+    )
+    .expect("a relay");
+    let stop = sgwarden::job::Stop::default();
+    let why = "no credentials";
+    let receipts =
+        sgwarden::job::not_started(Some(&relay), &schedule, why, &stop, chrono::Utc::now).await;
+    let [receipt] = receipts.as_slice() else {
+        panic!("{receipts:?}");
+    };
+    assert!(!receipt.accepted());
+    assert_eq!(receipt.recipient, "nobody");
+    let error = receipt.error.as_deref().unwrap_or_default();
+    assert!(error.contains("\"nobody\""), "{error}");
+}
