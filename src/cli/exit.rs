@@ -144,7 +144,7 @@ impl From<job::Error> for Failure {
 impl From<crate::evidence::Error> for Failure {
     fn from(error: crate::evidence::Error) -> Self {
         let exit = match &error {
-            crate::evidence::Error::NoRun(_) => Exit::Usage,
+            crate::evidence::Error::NoRun { .. } => Exit::Usage,
             _ => Exit::NotStarted,
         };
         Self::chain(exit, &error)

@@ -300,6 +300,20 @@ pub(super) fn store(program: &Program) -> Result<Store, Failure> {
     }
 }
 
+/// In which store nothing was found, and what made it that one.
+pub(super) fn looked(global: &Global, store: &Store) -> String {
+    let by = match (&global.store, &global.config) {
+        (Some(_), _) => "of --store".to_owned(),
+        (None, Some(file)) => format!("of {}", file.display()),
+        (None, None) if Path::new(FILE).is_file() => format!("of {FILE} here"),
+        (None, None) => format!("no {FILE} was read"),
+    };
+    format!(
+        "looked in {} ({by}); --config or --store names another",
+        store.named()
+    )
+}
+
 /// A place as named files, to try whether it can be written.
 pub(super) fn shelf(program: &Program, place: &Place) -> Result<Shelf, Failure> {
     match place {

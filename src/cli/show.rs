@@ -9,7 +9,7 @@ use crate::exposure::Policy;
 use crate::exposure::explain::{Explanation, Question};
 use crate::exposure::set::address_text;
 use crate::job::{Progress, RunOutcome, held_rules};
-use crate::model::{GroupReading, Outcome, RunId, Severity};
+use crate::model::{GroupReading, Outcome, RunHeader, RunId, Severity};
 use crate::report::about::protocol;
 use crate::report::view::visible;
 use serde_json::{Value, json};
@@ -326,17 +326,22 @@ pub(super) fn verified(global: &Global, reports: &[Report], loose: &[String], ex
     for problem in loose {
         say!("{} {}", paint.with("1;31", "!"), visible(problem));
     }
-    if reports.is_empty() && loose.is_empty() {
-        say!("there is no sealed run here");
-    }
 }
 
-/// What lies in the store.
-pub(super) fn runs(global: &Global, listed: &[Listed]) {
+/// What the changes of a stored run came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changed {
+    pub(super) verified: usize,
+    pub(super) broken: usize,
+}
+
+/// What lies in the store, with the changes of each sealed run where they could be read; `looked`: where
+/// that was.
+pub(super) fn runs(global: &Global, listed: &[(Listed, Option<Changed>)], looked: &str) {
     if global.json {
         let rows: Vec<Value> = listed
             .iter()
-            .map(|entry| match entry {
+            .map(|(entry, changed)| match entry {
                 Listed::Sealed(sealed, manifest) => {
                     let header = &manifest.header;
                     json!({
@@ -344,6 +349,8 @@ pub(super) fn runs(global: &Global, listed: &[Listed]) {
                         "started": header.times.started, "complete": header.complete,
                         "account": header.identity.account, "groups": header.groups,
                         "verdicts": header.totals, "path": sealed.location,
+                        "changed": changed.map(|changed| changed.verified),
+                        "not_verified": changed.map(|changed| changed.broken),
                     })
                 }
                 Listed::Unfinished(name) => json!({ "unfinished": name }),
@@ -355,27 +362,21 @@ pub(super) fn runs(global: &Global, listed: &[Listed]) {
     }
     let paint = Paint::of(global);
     if listed.is_empty() {
-        say!("no runs here yet");
+        say!("no runs yet; {looked}");
     }
-    for entry in listed {
+    for (entry, changed) in listed {
         match entry {
             Listed::Sealed(_, manifest) => {
                 let header = &manifest.header;
-                let totals = &header.totals;
                 let word = if header.complete {
                     "complete".to_owned()
                 } else {
                     paint.with("1;31", "INCOMPLETE")
                 };
                 say!(
-                    "{} {word} {} groups: {} exposed, {} undetermined, {} managed, {} waived, {} compliant ({}, {})",
+                    "{} {word} {} ({}, {})",
                     paint.bold(header.run.as_str()),
-                    header.groups,
-                    totals.exposed,
-                    totals.undetermined,
-                    totals.managed,
-                    totals.waived,
-                    totals.compliant,
+                    told(header, *changed),
                     header.command,
                     header.identity.account
                 );
@@ -391,6 +392,36 @@ pub(super) fn runs(global: &Global, listed: &[Listed]) {
             }
         }
     }
+}
+
+/// A stored run in numbers: what it judged, and what it changed. One that only changes judges nothing.
+fn told(header: &RunHeader, changed: Option<Changed>) -> String {
+    let totals = &header.totals;
+    let judges = !matches!(header.command.as_str(), "apply" | "rollback");
+    let mut parts = Vec::new();
+    if judges {
+        parts.push(format!(
+            "{} groups: {} exposed, {} undetermined, {} managed, {} waived, {} compliant",
+            header.groups,
+            totals.exposed,
+            totals.undetermined,
+            totals.managed,
+            totals.waived,
+            totals.compliant
+        ));
+    }
+    match changed {
+        Some(changed) => {
+            if changed.verified > 0 || !judges {
+                parts.push(format!("{} changed", changed.verified));
+            }
+            if changed.broken > 0 {
+                parts.push(format!("{} NOT VERIFIED", changed.broken));
+            }
+        }
+        None => parts.push("its changes cannot be read".to_owned()),
+    }
+    parts.join(", ")
 }
 
 /// Files that were written.

@@ -41,6 +41,13 @@ impl Verify {
             }
             loose = chain::forks(&store)?;
             loose.extend(missing(&state, &folders)?);
+            // A mistyped path must not pass for ever.
+            if folders.is_empty() {
+                loose.push(format!(
+                    "nothing was verified: there is no sealed run; {}",
+                    setup::looked(global, &store)
+                ));
+            }
         } else {
             for run in &self.runs {
                 folders.push(store.find_whole(run)?);

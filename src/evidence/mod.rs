@@ -55,8 +55,16 @@ pub enum Error {
     #[error(transparent)]
     Storage(#[from] crate::storage::Error),
     /// No such run.
-    #[error("no sealed run \"{0}\" here; `sgwarden runs` lists them")]
-    NoRun(String),
+    #[error(
+        "no sealed run \"{run}\" in {store}: `sgwarden runs` lists those that are; --config or --store \
+         names another store"
+    )]
+    NoRun {
+        /// As it was asked for.
+        run: String,
+        /// Where it was looked for.
+        store: String,
+    },
     /// A value of ours could not be written as JSON or CSV: a bug.
     #[error("cannot encode {what}: {why}; this is a bug of sgwarden")]
     Encode {

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct Remote {
     bucket: Bucket,
     /// Where what is read is brought: of this value only, gone with it.
-    mirror: PathBuf,
+    pub(super) mirror: PathBuf,
 }
 
 impl Drop for Remote {

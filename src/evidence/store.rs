@@ -4,7 +4,7 @@ use super::format::{self, Changes, Findings, Manifest};
 use super::remote::{Remote, SENT};
 use super::seal::UNFINISHED;
 use super::{Error, SealedRun};
-use crate::model::{Coverage, RunId, RunRecord, Sha256};
+use crate::model::{Change, Coverage, RunId, RunRecord, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -168,6 +168,17 @@ impl Store {
         }
     }
 
+    /// The same for who looks for it: a folder from the root of this host.
+    pub fn named(&self) -> String {
+        match &self.remote {
+            Some(remote) => remote.shown(),
+            None => std::path::absolute(&self.root)
+                .unwrap_or_else(|_| self.root.clone())
+                .display()
+                .to_string(),
+        }
+    }
+
     /// Clears up after runs that were killed between their manifest and their name. `remembered` says
     /// of a run and its manifest's hash whether the state knows it (`None`: not ours to touch). One
     /// that it knows was sealed and gets its name; one that it does not never was, and loses the
@@ -221,7 +232,37 @@ impl Store {
         {
             return Ok(folder);
         }
-        Err(Error::NoRun(run.to_owned()))
+        Err(Error::NoRun {
+            run: run.to_owned(),
+            store: self.named(),
+        })
+    }
+
+    /// What a listed run changed, as it was sealed. Its manifest has the size of the file that says so:
+    /// where that is the size of nothing, nothing is read.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn changes(&self, sealed: &SealedRun, manifest: &Manifest) -> Result<Vec<Change>, Error> {
+        let nothing = Changes {
+            schema: format::CHANGES_SCHEMA.to_owned(),
+            run: sealed.run.clone(),
+            changes: Vec::new(),
+            held: Vec::new(),
+            planned: Vec::new(),
+            confirmed: Vec::new(),
+        };
+        let size = format::pretty(format::CHANGES, &nothing)?.len();
+        let entry = manifest.files.get(format::CHANGES);
+        if entry.is_some_and(|entry| usize::try_from(entry.size) == Ok(size)) {
+            return Ok(Vec::new());
+        }
+        if let Some(remote) = &self.remote
+            && sealed.folder.starts_with(&remote.mirror)
+        {
+            remote.fetch(sealed.run.as_str(), &[format::CHANGES])?;
+        }
+        Ok(read_json::<Changes>(&sealed.folder, format::CHANGES)?.changes)
     }
 }
 

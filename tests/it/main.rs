@@ -42,6 +42,7 @@ mod sign;
 mod sim;
 mod stop;
 mod storage;
+mod stored;
 mod terraform;
 mod tidy;
 mod undo;
