@@ -385,6 +385,7 @@ async fn whole(
         approval: None,
         trigger,
         reevaluation,
+        restored_until: None,
     };
     let coverage = reading.coverage;
     let link = begun.before.link.as_ref();

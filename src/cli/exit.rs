@@ -1,7 +1,7 @@
 //! Exit codes, in one table.
 
 use crate::job::{self, RunOutcome};
-use crate::model::{Change, Outcome, RunRecord, Severity, Verdict};
+use crate::model::{RunRecord, Severity, Verdict};
 use std::process::ExitCode;
 
 /// How the program ends.
@@ -56,11 +56,7 @@ impl Exit {
 impl Exit {
     /// Of a rollback: what could not be put back is a change that is not as it was asked for.
     pub fn of_rollback(outcome: &RunOutcome) -> Self {
-        let not_back = |change: &Change| {
-            change.intent_of.is_none()
-                && !matches!(change.outcome, Outcome::Verified | Outcome::AlreadyGone)
-        };
-        if !outcome.record.held.is_empty() || outcome.record.changes.iter().any(not_back) {
+        if outcome.record.is_not_back() {
             return Self::Broken;
         }
         Self::of(outcome, None)

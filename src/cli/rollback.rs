@@ -1,11 +1,15 @@
 //! `rollback`: puts back what a run revoked.
 
 use super::exit::{Exit, Failure};
-use super::{Global, setup, show};
+use super::{Global, run, secret, setup, show};
+use crate::config::Problems;
+use crate::config::program::Program;
 use crate::config::schedule::{Schedule, is_group, parse_span};
+use crate::evidence::store::read_manifest;
 use crate::job::{self, Job, Restore};
 use crate::model::GroupId;
 use clap::Args;
+use std::path::Path;
 
 /// Arguments of `rollback`.
 #[derive(Debug, Args)]
@@ -51,10 +55,10 @@ impl Rollback {
                 checked.problems.join("; ")
             )));
         }
-        let tools = setup::tools(global, &program, false).await?;
+        let schedule = schedule_of(global, &program, &folder);
         let job = Job {
             command: "rollback".to_owned(),
-            schedule: Schedule::defaults("rollback"),
+            schedule,
             copies: None,
         };
         let restore = Restore {
@@ -63,9 +67,79 @@ impl Rollback {
             merge: self.merge,
             hold,
         };
-        let outcome = job::rollback(&job, &tools, &folder, &restore).await?;
+        let work = async {
+            let mails = !job.schedule.mails.is_empty();
+            let tools = setup::tools(global, &program, mails).await?;
+            let outcome = job::rollback(&job, &tools, &folder, &restore).await;
+            outcome.map_err(Failure::from)
+        };
+        let outcome = match work.await {
+            Ok(outcome) => outcome,
+            Err(failure) => {
+                if failure.exit == Exit::NotStarted {
+                    run::tell(global, &program, &job.schedule, &failure.message).await;
+                }
+                return Err(failure);
+            }
+        };
         let exit = Exit::of_rollback(&outcome);
         show::outcome(global, &outcome, exit);
         Ok(exit)
     }
+}
+
+/// A rollback's schedule: whom the run's own told, in its language and zone. It is read as the run kept it.
+/// What cannot be read keeps nothing from being put back: it is said, and those people are not told.
+fn schedule_of(global: &Global, program: &Program, folder: &Path) -> Schedule {
+    let mut out = Schedule::defaults("rollback");
+    let nobody = |why: String| {
+        tracing::warn!(%why, "the people of the run's schedule are not told of this rollback");
+    };
+    let manifest = match read_manifest(folder) {
+        Ok((_, manifest)) => manifest,
+        Err(why) => {
+            nobody(why.to_string());
+            return out;
+        }
+    };
+    // The schedule's own text is the first. Its heartbeat may be blanked: a rollback calls none.
+    let Some(kept) = manifest.policy.first() else {
+        return out;
+    };
+    match Schedule::read_in(&program.base, &kept.name, "rolled-back", &kept.text) {
+        Ok(theirs) => {
+            out.timezone = theirs.timezone;
+            out.language = theirs.language;
+            out.formats = theirs.formats;
+            out.mails = theirs.mails;
+            out.webhooks = theirs.webhooks;
+        }
+        Err(problems) => {
+            nobody(Problems(problems).to_string().replace('\n', "; "));
+            return out;
+        }
+    }
+    if !out.mails.is_empty()
+        && let Err(why) = relay(global, program)
+    {
+        nobody(why);
+        out.mails.clear();
+    }
+    let mut problems = Vec::new();
+    setup::resolve_hooks(Path::new(&kept.name), program, &mut out, &mut problems);
+    if !problems.is_empty() {
+        nobody(Problems(problems).to_string().replace('\n', "; "));
+        out.webhooks.clear();
+    }
+    out
+}
+
+/// Whether there is a relay to send by.
+fn relay(global: &Global, program: &Program) -> Result<(), String> {
+    let Some(relay) = &program.mail else {
+        return Err("sgwarden.toml has no [mail] to send by".to_owned());
+    };
+    let client = secret::JobClient::default();
+    let settings = setup::mail_settings(global, program, relay, &client);
+    settings.map(drop).map_err(|why| why.message)
 }

@@ -219,7 +219,7 @@ pub(super) fn outcome_json(outcome: &RunOutcome, exit: Exit) -> Value {
     }
     let mut artifacts = outcome.artifacts.clone();
     artifacts.extend(outcome.copies.iter().map(|path| path.display().to_string()));
-    json!({
+    let mut value = json!({
         "run": header.run,
         "path": outcome.sealed.location,
         "exit": exit.code(),
@@ -236,7 +236,11 @@ pub(super) fn outcome_json(outcome: &RunOutcome, exit: Exit) -> Value {
         "changes": changes,
         "held": held_rules(&outcome.record.held),
         "artifacts": artifacts,
-    })
+    });
+    if let (Some(object), Some(until)) = (value.as_object_mut(), &header.restored_until) {
+        object.insert("restored_until".to_owned(), json!(until));
+    }
+    value
 }
 
 fn receipts_text(paint: &Paint, receipts: &[Receipt], run: &RunId) {

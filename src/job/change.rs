@@ -226,6 +226,7 @@ struct Deed {
     errors: BTreeMap<(AccountId, RegionId), CallError>,
     approval: Option<Approval>,
     reevaluation: Option<Reevaluation>,
+    restored_until: Option<DateTime<Utc>>,
 }
 
 /// Its record.
@@ -242,6 +243,7 @@ fn small_record(
         held,
         approval,
         reevaluation,
+        restored_until,
         ..
     } = deed;
     let schedule = &job.schedule;
@@ -304,6 +306,7 @@ fn small_record(
         approval,
         trigger: None,
         reevaluation,
+        restored_until: restored_until.map(utc),
     };
     let coverage = Coverage {
         schema: Coverage::SCHEMA.to_owned(),
@@ -529,27 +532,13 @@ pub async fn rollback(
         .await
     };
     match work.await {
-        Ok((changes, held, errors)) => {
-            let deed = Deed {
-                changes,
-                held,
-                errors,
-                ..Deed::default()
-            };
-            sealed(job, tools, begun, deed).await
-        }
+        Ok(deed) => sealed(job, tools, begun, deed).await,
         Err(why) => {
             give_up(tools, begun);
             Err(why)
         }
     }
 }
-
-type PutBack = (
-    Vec<Change>,
-    Vec<Held>,
-    BTreeMap<(AccountId, RegionId), CallError>,
-);
 
 async fn put_back(
     tools: &Tools,
@@ -558,9 +547,10 @@ async fn put_back(
     (record, groups): (&RunRecord, &BTreeMap<Where, Vec<&Change>>),
     (restore, schedule): (&Restore, &Schedule),
     settled: Vec<Change>,
-) -> Result<PutBack, Error> {
+) -> Result<Deed, Error> {
     let mut journal = tools.state.journal(&begun.run)?;
     let mut errors = BTreeMap::new();
+    let mut restored_until = None;
     let mut changing = Changing::new(tools, begun, policy);
     changing.tidy(&settled, true, schedule).await?;
     changing.changes.extend(settled);
@@ -630,6 +620,8 @@ async fn put_back(
                 .map(|change| note(change, &run, Done::RestoredUntil(until), now))
                 .collect();
             tools.state.note_rules(&notes)?;
+            // Of several groups the first: until then all of it is held.
+            restored_until.get_or_insert(until);
         }
         match planned {
             undoing::Plan::Nothing => {
@@ -653,7 +645,13 @@ async fn put_back(
         .take_back_after(record, restore.group.as_ref(), &mut journal)
         .await?;
     changing.changes.extend(taken);
-    Ok((changing.changes, changing.held, errors))
+    Ok(Deed {
+        changes: changing.changes,
+        held: changing.held,
+        errors,
+        restored_until,
+        ..Deed::default()
+    })
 }
 
 /// A rule that is back already: nothing was asked for.

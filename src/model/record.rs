@@ -3,7 +3,7 @@
 
 use super::{
     AccountId, BySeverity, CallError, Change, Confirmation, ControlResult, Coverage, Finding, Held,
-    IdleRule, Proposal, Route, RunId, Severity, Sha256, Trend, WaiverUse,
+    IdleRule, Outcome, Proposal, Route, RunId, Severity, Sha256, Trend, WaiverUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -234,6 +234,9 @@ pub struct RunHeader {
     /// Whether Cloud Config was asked to evaluate a rule again after the changes; `None`: nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reevaluation: Option<Reevaluation>,
+    /// Of a rollback: until when what it put back is held from being revoked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_until: Option<String>,
 }
 
 /// Cloud Config asked to evaluate a rule again.
@@ -335,6 +338,17 @@ pub struct RunRecord {
     pub waivers: Vec<WaiverUse>,
     /// The last runs of the schedule, this one too; `None` of a run that judged nothing.
     pub trend: Option<Trend>,
+}
+
+impl RunRecord {
+    /// Of a rollback: whether anything that was asked for is not back.
+    pub fn is_not_back(&self) -> bool {
+        let not_back = |change: &Change| {
+            change.intent_of.is_none()
+                && !matches!(change.outcome, Outcome::Verified | Outcome::AlreadyGone)
+        };
+        !self.held.is_empty() || self.changes.iter().any(not_back)
+    }
 }
 
 /// A rendered report.

@@ -41,6 +41,7 @@ pub fn wanted(when: &str, record: &RunRecord) -> bool {
         .any(|finding| finding.verdict != Verdict::Waived);
     match when {
         _ if failed => true,
+        _ if record.header.command == "rollback" => super::restored::wanted(when, record),
         "findings" => found,
         "new" => record.findings.iter().any(|finding| {
             matches!(finding.state, FindingState::New | FindingState::Reopened)
@@ -180,7 +181,8 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         held => held,
         confirmed => view.confirmations(),
         undo => undo.as_ref().map(|command| words.say("change.undo", &[("command", command)])),
-        reevaluation => view.reevaluation(),
+        // A rollback asks Cloud Config nothing, and a run that does so puts nothing back.
+        reevaluation => super::restored::until(&view).unwrap_or_else(|| view.reevaluation()),
         sessions => words.get("change.sessions"),
         resolved => record.resolved.iter().take(MOST_LINES).map(|f| view.resolved(f)).collect::<Vec<_>>(),
         waivers => view.waivers().into_iter().filter(|w| w.wants_a_person()).take(MOST_LINES).map(|w| view.waiver(w)).collect::<Vec<_>>(),
@@ -250,6 +252,7 @@ pub fn message(record: &RunRecord, location: &str) -> String {
             view.brief(finding)
         ));
     }
+    lines.extend(super::restored::until(&view));
     let more = all
         .iter()
         .filter(open)

@@ -11,6 +11,7 @@
 //! | `controls` | relaxations, clauses and their status, checks' titles |
 //! | `csv` | `findings.csv`, `changes.csv`, `controls.csv` |
 //! | `narrowed` | how a narrowed rule is told |
+//! | `restored` | until when what was put back is held |
 //! | `respelled` | what a rule says otherwise when it is back |
 //! | `xlsx` | `report.xlsx`; its styles and some sheets in `xlsx/` |
 //! | `html` | `report.html` |
@@ -39,6 +40,7 @@ mod opened;
 mod ours;
 pub mod part;
 mod respelled;
+pub mod restored;
 pub mod undo;
 pub mod view;
 mod waivers;

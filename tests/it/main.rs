@@ -34,6 +34,7 @@ mod permissions;
 mod promises;
 mod report;
 mod responder;
+mod restored;
 mod scan;
 mod schedules;
 mod secret;

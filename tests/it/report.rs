@@ -115,6 +115,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
             approval: None,
             trigger: None,
             reevaluation: None,
+            restored_until: None,
         },
         findings,
         resolved: Vec::new(),

@@ -107,6 +107,9 @@ pub(super) fn changes(paint: &Paint, record: &RunRecord) {
             say!("      {}", view.change(change));
         }
     }
+    if let Some(until) = crate::report::restored::until(&view) {
+        say!("\n{until}");
+    }
     if !record.held.is_empty() {
         say!("\n{}", paint.bold("Held back"));
         for held in record.held.iter().take(MOST) {
