@@ -91,13 +91,13 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         .iter()
         .filter(|finding| finding.verdict == Verdict::Undetermined)
         .take(MOST_LINES)
-        .map(|finding| about_group(&view, finding))
+        .map(|finding| view.about_group(finding))
         .collect();
     let closed: Vec<String> = all
         .iter()
         .filter(|finding| view.closed(finding).is_some())
         .take(MOST_LINES)
-        .map(|finding| about_group(&view, finding))
+        .map(|finding| view.about_group(finding))
         .collect();
     let total = all.iter().filter(judged).count();
     let more = (total > MOST_FINDINGS).then(|| {
@@ -159,8 +159,8 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         counts => view.counts(),
         headline => view.headline(),
         part => view.part(),
-        band => if !header.complete { "#b91c1c" } else if view.is_open() { "#b45309" } else { "#15803d" },
-        reasons => header.incomplete_reasons.iter().take(MOST_LINES).map(|r| view.ours(r)).collect::<Vec<_>>(),
+        band => if !header.complete { "#b91c1c" } else if view.is_open() || !view.judges() { "#b45309" } else { "#15803d" },
+        reasons => view.incomplete_reasons(MOST_LINES),
         run => header.run.as_str(),
         schedule => header.schedule.as_str(),
         account => header.identity.account.as_str(),
@@ -177,7 +177,7 @@ pub fn letter(record: &RunRecord, delivery: &DeliverySettings) -> Result<Letter,
         regions => regions,
         changes => broken,
         change_count => record.changes.len(),
-        change_lead => words.say("change.lead", &[("n", &record.changes.len().to_string())]),
+        change_lead => view.change_lead(),
         held => held,
         confirmed => view.confirmations(),
         undo => undo.as_ref().map(|command| words.say("change.undo", &[("command", command)])),
@@ -287,12 +287,7 @@ fn subject(view: &View<'_>) -> String {
         ));
     }
     parts.extend(view.closed_count());
-    let changed = view
-        .record
-        .changes
-        .iter()
-        .filter(|c| c.outcome == Outcome::Verified)
-        .count();
+    let changed = view.changed();
     if changed > 0 {
         parts.push(words.say("count.changed", &[("n", &changed.to_string())]));
     }
@@ -304,13 +299,14 @@ fn subject(view: &View<'_>) -> String {
     };
     let word = if !header.complete {
         "INCOMPLETE"
-    } else if view
-        .record
-        .changes
-        .iter()
-        .any(crate::model::Change::is_broken)
-    {
+    } else if view.is_broken() {
         "CHANGE NOT VERIFIED"
+    } else if !view.judges() {
+        if changed > 0 {
+            "DONE"
+        } else {
+            "NOTHING CHANGED"
+        }
     } else if view.is_open() {
         "FAIL"
     } else if header.totals.exposed > 0 {
@@ -347,17 +343,6 @@ fn brief(route: &Route) -> String {
     } else {
         short
     }
-}
-
-/// A finding in a line of a list.
-fn about_group(view: &View<'_>, finding: &Finding) -> String {
-    format!(
-        "{} {} ({}): {}",
-        finding.region,
-        finding.group_id,
-        visible(&finding.group_name),
-        view.sentence(finding)
-    )
 }
 
 fn line(view: &View<'_>, finding: &Finding) -> Line {

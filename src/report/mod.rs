@@ -20,6 +20,7 @@
 //! | `opened` | who opened a rule, in words |
 //! | `ours` | what the record keeps in English, in the report's language |
 //! | `part` | one recipient's part of a record |
+//! | `tally` | how many changes were made, and why a run is INCOMPLETE |
 //! | `undo` | `undo.sh` |
 //! | `lang` | every sentence, by language |
 //!
@@ -41,6 +42,7 @@ mod ours;
 pub mod part;
 mod respelled;
 pub mod restored;
+mod tally;
 pub mod undo;
 pub mod view;
 mod waivers;

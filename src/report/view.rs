@@ -84,13 +84,13 @@ impl<'r> View<'r> {
         !matches!(self.record.header.command.as_str(), "apply" | "rollback")
     }
 
-    /// `INCOMPLETE`, `FAIL`, `OK`; `DONE` of a run that judged nothing.
+    /// `INCOMPLETE`, `FAIL`, `OK`; of a run that judged nothing what became of its changes.
     pub fn word(&self) -> String {
         let header = &self.record.header;
         self.words.get(if !header.complete {
             "word.incomplete"
         } else if !self.judges() {
-            "word.done"
+            self.unjudged_word()
         } else if self.is_open() {
             "word.fail"
         } else if header.totals.exposed > 0 {
@@ -106,7 +106,7 @@ impl<'r> View<'r> {
         if !header.complete {
             self.words.get("headline.incomplete")
         } else if !self.judges() {
-            self.words.get("headline.unjudged")
+            self.unjudged_headline()
         } else if self.is_open() {
             self.failing()
         } else if header.totals.exposed > 0 {
@@ -178,7 +178,7 @@ impl<'r> View<'r> {
         .collect();
         parts.extend(self.closed_count());
         if parts.is_empty() && !self.judges() {
-            self.words.get("headline.unjudged_short")
+            self.unjudged_count()
         } else if parts.is_empty() {
             self.words.get("headline.nothing")
         } else {

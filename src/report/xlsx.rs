@@ -195,11 +195,7 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
             &styles.band_bad,
             34.0,
         )?;
-        let reasons: Vec<String> = header
-            .incomplete_reasons
-            .iter()
-            .map(|why| view.ours(why))
-            .collect();
+        let reasons = view.incomplete_reasons(usize::MAX);
         let height = reasons.iter().map(|r| lines(r, 130)).sum::<f64>().min(24.0);
         s.wide(
             5,
@@ -278,6 +274,10 @@ fn summary(view: &View<'_>, styles: &Styles, sheet: &mut Worksheet) -> Result<()
         ("label.clock", &clock),
     ] {
         fact(&mut s, styles, &words.get(label), value)?;
+    }
+    if !record.changes.is_empty() {
+        let label = words.get("title.changes");
+        fact(&mut s, styles, &label, &view.change_lead())?;
     }
     let reevaluation = view.reevaluation();
     if !reevaluation.is_empty() {

@@ -271,7 +271,7 @@ async fn a_list_that_cannot_be_read_and_decides_nothing_is_no_change_of_the_grou
     assert_eq!(host.rules("sg-a").len(), 1);
 }
 
-fn plan_job(host: &Host) -> sgwarden::job::Job {
+pub(crate) fn plan_job(host: &Host) -> sgwarden::job::Job {
     let mut job = host.job("");
     job.schedule.remediation.mode = sgwarden::policy::remediation::Mode::Plan;
     job

@@ -49,3 +49,4 @@ mod tidy;
 mod undo;
 mod waivers;
 mod wire;
+mod wording;

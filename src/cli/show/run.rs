@@ -4,7 +4,7 @@ use super::{Paint, outcome_json, print_json};
 use crate::cli::Global;
 use crate::cli::exit::Exit;
 use crate::job::RunOutcome;
-use crate::model::{Finding, Outcome, RegionStatus, RunRecord, Verdict};
+use crate::model::{Finding, Held, HoldReason, Outcome, RegionStatus, RunRecord, Verdict};
 use crate::policy::lasting::lasting;
 use crate::report::about::protocol;
 use crate::report::view::{View, visible};
@@ -88,9 +88,43 @@ fn list(paint: &Paint, view: &View<'_>, title: &str, some: &[&Finding]) {
 
 /// What it changed and held.
 pub(super) fn changes(paint: &Paint, record: &RunRecord) {
+    changed(paint, record);
+    let view = View::in_english(record);
+    held_back(paint, &view, &record.held.iter().collect::<Vec<_>>());
+    let reevaluation = view.reevaluation();
+    if !reevaluation.is_empty() {
+        say!("\n{reevaluation}");
+    }
+}
+
+fn held_back(paint: &Paint, view: &View<'_>, some: &[&Held]) {
+    if some.is_empty() {
+        return;
+    }
+    say!("\n{}", paint.bold("Held back"));
+    for held in some.iter().take(MOST) {
+        let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
+        say!(
+            "  {} {} {}",
+            paint.with("33", &reasons.join("+")),
+            held.region,
+            paint.dim(&format!("{} {}", held.group_id, held.rules.join(" ")))
+        );
+        say!("      {}", view.ours(&held.detail));
+    }
+    if some.len() > MOST {
+        let more = some.len() - MOST;
+        say!(
+            "  {}",
+            paint.dim(&format!("and {more} more: the reports have all"))
+        );
+    }
+}
+
+fn changed(paint: &Paint, record: &RunRecord) {
     let view = View::in_english(record);
     if !record.changes.is_empty() {
-        say!("\n{}", paint.bold("Changed"));
+        say!("\n{}", paint.bold(&view.change_lead()));
         for change in &record.changes {
             let code = match change.outcome {
                 Outcome::Verified | Outcome::AlreadyGone => "32",
@@ -109,23 +143,6 @@ pub(super) fn changes(paint: &Paint, record: &RunRecord) {
     }
     if let Some(until) = crate::report::restored::until(&view) {
         say!("\n{until}");
-    }
-    if !record.held.is_empty() {
-        say!("\n{}", paint.bold("Held back"));
-        for held in record.held.iter().take(MOST) {
-            let reasons: Vec<&str> = held.reasons.iter().map(|reason| reason.as_str()).collect();
-            say!(
-                "  {} {} {}",
-                paint.with("33", &reasons.join("+")),
-                held.region,
-                paint.dim(&format!("{} {}", held.group_id, held.rules.join(" ")))
-            );
-            say!("      {}", visible(&held.detail));
-        }
-    }
-    let reevaluation = view.reevaluation();
-    if !reevaluation.is_empty() {
-        say!("\n{reevaluation}");
     }
 }
 
@@ -213,8 +230,28 @@ pub(in crate::cli) fn planned(
     if outcome.plan.groups.is_empty() {
         say!("  nothing");
     }
-    changes(&paint, &outcome.record);
+    changed(&paint, &outcome.record);
+    // What only waits for `apply` stands above; that the mode is `plan` is why it was called.
+    let only_waits = |held: &&Held| held.reasons.iter().all(|why| *why == HoldReason::Mode);
+    let held = outcome.record.held.iter().filter(|held| !only_waits(held));
+    held_back(&paint, &view, &held.collect::<Vec<_>>());
     say!("\n{} {}", paint.dim("plan    "), file.display());
+    if outcome.plan.groups.is_empty() {
+        say!("{} nothing to carry out", paint.dim("carry out"));
+        for (reason, key) in [
+            (HoldReason::MaxChanges, "max_changes"),
+            (HoldReason::MaxShare, "max_share"),
+        ] {
+            let held = &outcome.record.held;
+            if held.iter().any(|held| held.reasons.contains(&reason)) {
+                say!(
+                    "          remediation.{key} of the schedule holds all of it: raise it, if so much is to \
+                     change at once, and plan again"
+                );
+            }
+        }
+        return;
+    }
     say!(
         "{} sgwarden apply {} --approved-by NAME --ticket ID",
         paint.dim("carry out"),
@@ -272,10 +309,14 @@ pub(in crate::cli) fn demo_run(global: &Global, outcome: &RunOutcome, exit: Exit
         *slot = slot.saturating_add(1);
     }
     for (outcome, n) in outcomes {
-        say!(
-            "{} {n} rules revoked, {outcome} by two readings",
-            paint.bold("Changed")
-        );
+        if outcome == Outcome::Verified.as_str() {
+            say!(
+                "{} {n} rules revoked, {outcome} by two readings",
+                paint.bold("Changed")
+            );
+        } else {
+            say!("{} {n} rules tried: {outcome}", paint.bold("Not changed"));
+        }
     }
     let mut held: BTreeMap<String, u64> = BTreeMap::new();
     for entry in &record.held {
