@@ -173,6 +173,7 @@ pub fn plan_group(
     } else {
         Narrowed::new()
     };
+    foretell(remediation, history, &blamed, &mut holds);
     let free: Vec<usize> = (0..blamed.len())
         .filter(|at| !holds.contains_key(at))
         .collect();
@@ -402,17 +403,7 @@ fn hold_reasons(
         ));
     }
     if let Some(from) = history.young.get(id) {
-        out.push((
-            HoldReason::Grace,
-            format!(
-                "not yet reported for as long as grace asks; {} from {from} on",
-                if remediation.mode.changes() {
-                    "it is revoked"
-                } else {
-                    "it may be revoked"
-                }
-            ),
-        ));
+        out.push((HoldReason::Grace, young(&format!("grace ends at {from}"))));
     }
     if history.fought_over.contains(id) {
         out.push((
@@ -427,6 +418,40 @@ fn hold_reasons(
         ));
     }
     out
+}
+
+/// Says of rules that wait for the end of grace alone what becomes of them then. Where anything else holds
+/// a rule of the group, none of them is promised to go: the group is closed as a whole or not at all.
+fn foretell(
+    remediation: &Remediation,
+    history: &RuleHistory,
+    blamed: &[Contribution<'_, '_>],
+    holds: &mut Holds,
+) {
+    let only_grace = |why: &Vec<(HoldReason, String)>| {
+        why.iter().all(|(reason, _)| *reason == HoldReason::Grace)
+    };
+    if !holds.values().all(only_grace) {
+        return;
+    }
+    let then = if remediation.mode.changes() {
+        "it is revoked"
+    } else {
+        "it may be revoked"
+    };
+    for (at, why) in holds {
+        let id = blamed.get(*at).map(|part| part.rule.rule.id());
+        let Some(from) = id.and_then(|id| history.young.get(id)) else {
+            continue;
+        };
+        for (_, detail) in why {
+            *detail = young(&format!("{then} from {from} on"));
+        }
+    }
+}
+
+fn young(then: &str) -> String {
+    format!("not yet reported for as long as grace asks; {then}")
 }
 
 /// A point that the rule by itself opens to the internet and that no remediable check names.

@@ -1,12 +1,11 @@
 //! What the record keeps in English, in the report's language: why a run is INCOMPLETE, why something is
-//! held, could not be judged or went wrong. Each sentence of ours stands under `[ours]` of every language;
+//! held, could not be judged or went wrong; its times, which the record keeps in UTC, in the schedule's zone. Each sentence of ours stands under `[ours]` of every language;
 //! the English one is what it is known by. The service's own words stay as they are, and so does what is
 //! not found there.
 //!
 //! To add a sentence: a key under `[ours]` in every language, in English as the record has it.
 
 use super::view::{View, visible};
-use crate::model::Language;
 
 /// How deep reasons lie within reasons.
 const DEEPEST: usize = 4;
@@ -14,9 +13,6 @@ const DEEPEST: usize = 4;
 impl View<'_> {
     /// A text of the record for people.
     pub fn ours(&self, text: &str) -> String {
-        if self.language() == Language::En {
-            return visible(text);
-        }
         self.said_anew(text, DEEPEST)
     }
 
@@ -55,6 +51,8 @@ impl View<'_> {
                 let is_reason = name == "why" && deep > 0;
                 let value = if is_reason {
                     self.said_anew(value, deep.saturating_sub(1))
+                } else if name == "time" {
+                    self.local_with_zone(value)
                 } else {
                     visible(value)
                 };

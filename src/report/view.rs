@@ -207,6 +207,14 @@ impl<'r> View<'r> {
         )
     }
 
+    /// The same with the zone's name, for a time within a sentence; what is no such time stays.
+    pub(super) fn local_with_zone(&self, utc: &str) -> String {
+        match self.local_naive(utc) {
+            Some(_) => format!("{} {}", self.local(utc), self.zone()),
+            None => visible(utc),
+        }
+    }
+
     /// The same as a date and time without zone, for Excel.
     pub fn local_naive(&self, utc: &str) -> Option<NaiveDateTime> {
         utc.parse::<DateTime<Utc>>()

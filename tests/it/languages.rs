@@ -99,11 +99,15 @@ fn a_reason_is_known_by_its_english_words_and_the_services_own_stay() {
         ),
         (
             "not yet reported for as long as grace asks; it is revoked from 2026-11-30T02:00:00Z on",
-            "报告的时间尚未达到 grace 的要求；自 2026-11-30T02:00:00Z 起将被撤销",
+            "报告的时间尚未达到 grace 的要求；自 2026-11-30 10:00 Asia/Taipei 起将被撤销",
         ),
         (
             "rule sgr-1: prefix list pl-1 was not read",
             "规则 sgr-1：前缀列表 pl-1 未读取",
+        ),
+        (
+            "the run wants to change 12 of 20 groups and max_share is 10% (3 groups): nothing was changed",
+            "本次运行需要变更 12/20 个安全组，而 max_share 为 10%（3 个安全组）：未作任何变更",
         ),
         ("something else {why}", "something else {why}"),
         ("a\u{202e}b", "a\\u{202e}b"),
@@ -112,4 +116,9 @@ fn a_reason_is_known_by_its_english_words_and_the_services_own_stay() {
     }
     let english = View::in_english(&record);
     assert_eq!(english.ours("no region was read"), "no region was read");
+    // Times are in the schedule's zone in every language.
+    assert_eq!(
+        english.ours("a rollback put it back; held until 2026-11-30T02:00:00Z"),
+        "a rollback put it back; held until 2026-11-30 10:00 Asia/Taipei"
+    );
 }

@@ -186,3 +186,51 @@ async fn of_an_incomplete_run_the_first_undetermined_groups_are_named_with_the_r
     assert_eq!(block.matches("cn-hangzhou sg-").count(), 5, "{block}");
     assert!(book(&record).contains("sg-0 (name of sg-0): It cannot be said"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_rule_is_promised_to_go_only_where_grace_alone_holds_its_group() {
+    let few = Rule::ingress("TCP", "22/22", "47.96.0.0/16");
+    let host = Host::new(world(&[
+        ("sg-both", vec![ssh_open(), few]),
+        ("sg-young", vec![ssh_open()]),
+    ]))
+    .await;
+    let run = host.revoke("grace = \"7d\"").await;
+    let details = |group: &str| -> String {
+        let held = run.record.held.iter();
+        held.filter(|held| held.group_id.as_str() == group)
+            .map(|held| held.detail.as_str())
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert!(
+        details("sg-young").contains("it is revoked from 20"),
+        "{:?}",
+        run.record.held
+    );
+    let both = details("sg-both");
+    assert!(both.contains("fewer addresses than revoke_min"), "{both}");
+    assert!(
+        both.contains("grace ends at 20") && !both.contains("it is revoked from"),
+        "{both}"
+    );
+    // People read the time in the schedule's zone, files keep it as it is.
+    let mut record = run.record.clone();
+    record.header.times.timezone = "Asia/Shanghai".to_owned();
+    let text = told(&record).text;
+    let (_, after) = text.split_once("it is revoked from ").expect("it is told");
+    let (time, _) = after.split_once(" on").expect("its end");
+    assert!(
+        time.ends_with(" Asia/Shanghai") && !time.contains('Z'),
+        "{time}"
+    );
+    let csv = render(&record, &[Format::Csv])
+        .expect("csv")
+        .remove(1)
+        .bytes;
+    let csv = String::from_utf8(csv).expect("text");
+    assert!(
+        csv.contains("Z on") && !csv.contains("Asia/Shanghai"),
+        "{csv}"
+    );
+}
