@@ -353,6 +353,7 @@ async fn whole(
     let header = RunHeader {
         run: begun.run.clone(),
         schedule: schedule.name.clone(),
+        schedule_file: schedule.file.clone(),
         command: job.command.clone(),
         tool: tool(),
         mode: schedule.remediation.mode.as_str().to_owned(),

@@ -155,7 +155,8 @@ impl Explain {
         if self.names_a_packet() {
             self.answer(global, &judging, &group);
         } else {
-            findings(global, &judging, &group);
+            let unasked = self.schedule.is_none() && self.packs.is_empty() && self.check.is_none();
+            findings(global, &judging, unasked, &group);
         }
         Ok(if complete {
             Exit::Done
@@ -339,7 +340,7 @@ async fn entered(
 }
 
 /// Of each finding one packet that gets in, or out.
-fn findings(global: &Global, judging: &Judging, group: &GroupReading) {
+fn findings(global: &Global, judging: &Judging, unasked: bool, group: &GroupReading) {
     let ingress = GroupRules::read(&group.rules.read, &group.lists, group.group.is_classic());
     let out = Egress::of(group);
     let egress = out.rules(group);
@@ -365,5 +366,6 @@ fn findings(global: &Global, judging: &Judging, group: &GroupReading) {
         });
     }
     let ids: Vec<String> = policy.checks.iter().map(|check| check.id.clone()).collect();
-    show::found(global, group, &ids, &all, &judging.notes(&[group], None));
+    let notes = judging.notes(&[group], None);
+    show::found(global, group, &ids, &all, unasked, &notes);
 }

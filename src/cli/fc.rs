@@ -26,7 +26,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -309,7 +309,7 @@ impl Server {
         let schedule = match &timer.payload {
             Payload::Named(name) => {
                 let file = self.args.folder.join(format!("{name}.toml"));
-                read(setup::schedule(&file, &program.base, Some(program)))?
+                packaged(&file, program)?
             }
             Payload::Text(text) => read(setup::schedule_text(&timer.name, text, program))?,
         };
@@ -416,11 +416,7 @@ impl Server {
 
     /// The schedule that Cloud Config's events are judged under.
     fn events_schedule(&self, program: &Program) -> Result<Schedule, Failure> {
-        read(setup::schedule(
-            &self.args.schedule,
-            &program.base,
-            Some(program),
-        ))
+        packaged(&self.args.schedule, program)
     }
 
     async fn remediation(
@@ -512,6 +508,15 @@ impl Server {
         answer.body["event"] = json!("custom-rule");
         Ok(answer)
     }
+}
+
+/// A schedule of the function's own files. Whoever reads its letters has no such path.
+fn packaged(file: &Path, program: &Program) -> Result<Schedule, Failure> {
+    let schedule = read(setup::schedule(file, &program.base, Some(program)))?;
+    Ok(Schedule {
+        file: None,
+        ..schedule
+    })
 }
 
 fn read(schedule: Result<Schedule, Vec<Problem>>) -> Result<Schedule, Failure> {

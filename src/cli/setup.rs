@@ -203,7 +203,11 @@ fn read_schedule(file: &Path, base: &Path, problems: &mut Vec<Problem>) -> Optio
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
     match std::fs::read_to_string(file) {
-        Ok(text) => read_text(file, &name, &text, base, problems),
+        Ok(text) => {
+            let schedule = read_text(file, &name, &text, base, problems)?;
+            let file = Some(file.display().to_string());
+            Some(Schedule { file, ..schedule })
+        }
         Err(why) => {
             problems.push(whole(file, format!("cannot be read: {why}")));
             None

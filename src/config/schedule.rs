@@ -140,6 +140,8 @@ pub struct WebhookConfig {
 pub struct Schedule {
     /// Its file's stem.
     pub name: String,
+    /// Its file, as it was named to us; `None` where its text came from elsewhere.
+    pub file: Option<String>,
     /// Its text as it was read; evidence keeps it without secrets ([`address::kept`]).
     pub text: String,
     /// When it is due; `None` where the file says nothing (only `run --schedule` starts it).
@@ -182,6 +184,7 @@ impl Schedule {
         let pack = packs::named("risky-ports", Path::new(".")).ok();
         Self {
             name: name.to_owned(),
+            file: None,
             text: String::new(),
             cron: None,
             timezone: Tz::UTC,

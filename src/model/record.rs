@@ -186,6 +186,9 @@ pub struct RunHeader {
     pub run: RunId,
     /// The schedule's name, or the command's.
     pub schedule: String,
+    /// Its file, as it was named where the run was started; `None`: it had none, or was not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_file: Option<String>,
     /// `scan`, `run`, ...
     pub command: String,
     /// `sgwarden 0.1.0`

@@ -1,5 +1,6 @@
 //! What the reports say of interfaces, of groups that nothing uses, and of a second source.
 
+use super::undo::quote;
 use super::view::{View, visible};
 use crate::model::{Finding, RegionCoverage, RegionStatus};
 
@@ -53,23 +54,53 @@ impl View<'_> {
         }
     }
 
-    /// The command that explains a finding; of interfaces it names one, and a packet.
+    /// The command that explains a finding: by the check of the run's schedule, which another check than
+    /// those looked at unasked may have found it by. Where no file of it is known, and of interfaces,
+    /// which have no finding of their own, it asks about a packet.
     pub fn explain(&self, finding: &Finding) -> String {
+        let header = &self.record.header;
         let id = finding.interface.as_ref().and_then(|note| note.ids.first());
-        let Some(id) = id else {
-            return format!(
-                "sgwarden explain {} --region {}",
-                finding.group_id, finding.region
-            );
+        let of = id.map_or(finding.group_id.as_str(), String::as_str);
+        let mut out = format!("sgwarden explain {} --region {}", quote(of), finding.region);
+        if finding.account != header.identity.account {
+            out.push_str(&format!(" --account {}", finding.account));
+        }
+        match &header.schedule_file {
+            Some(file) if id.is_none() => {
+                out.push_str(&format!(
+                    " --schedule {} --check {}",
+                    quote(file),
+                    quote(&finding.check)
+                ));
+            }
+            Some(_) | None => out.push_str(&self.packet(finding)),
+        }
+        out
+    }
+
+    /// The packet of a finding that `explain` is asked about; empty where none shows it.
+    fn packet(&self, finding: &Finding) -> String {
+        let about = self.about(finding);
+        let Some(run) = finding.exposed.first() else {
+            return String::new();
         };
-        let packet = finding.exposed.first().map_or_else(String::new, |run| {
-            let port = match run.ports.split('-').next() {
-                Some("") | None => String::new(),
-                Some(port) => format!(" --port {port}"),
-            };
-            format!(" --protocol {}{port}", run.protocol.as_str())
-        });
-        format!("sgwarden explain {id} --region {}{packet}", finding.region)
+        if about.egress || about.property.is_some() {
+            return String::new();
+        }
+        let port = match run.ports.split('-').next() {
+            Some("") | None => String::new(),
+            Some(port) => format!(" --port {port}"),
+        };
+        // Unasked, the source is the whole internet.
+        let source = match run
+            .sources
+            .first()
+            .and_then(|source| source.split('/').next())
+        {
+            Some(source) if about.private => format!(" --source {}", quote(source)),
+            Some(_) | None => String::new(),
+        };
+        format!(" --protocol {}{port}{source}", run.protocol.as_str())
     }
 
     /// What was and was not looked at beside the rules.

@@ -14,7 +14,7 @@ pub fn command(request: &ApiRequest) -> String {
 }
 
 /// A word that a POSIX shell takes as it is.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let plain = !text.is_empty()
         && text
             .bytes()

@@ -77,6 +77,7 @@ pub(crate) fn record(language: Language, incomplete: bool) -> RunRecord {
         header: RunHeader {
             run: RunId::new("20261124T020000Z-weekly-abcdef"),
             schedule: "weekly".to_owned(),
+            schedule_file: None,
             command: "run".to_owned(),
             tool: "sgwarden 0.1.0".to_owned(),
             mode: "off".to_owned(),

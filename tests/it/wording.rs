@@ -3,8 +3,9 @@
 use crate::change::{fault, one_open, plan_job};
 use crate::kit::host::{ACCOUNT, Host, ssh_open, world};
 use crate::kit::mime;
+use sgwarden::config::Schedule;
 use sgwarden::job::RunOutcome;
-use sgwarden::model::{Approval, DeliverySettings, Language, RunRecord, Sha256};
+use sgwarden::model::{AccountId, Approval, DeliverySettings, Language, RunRecord, Sha256};
 use sgwarden::remedy::RemediationPlan;
 use sgwarden::report::letter::{Letter, letter, message};
 use sgwarden::report::{Format, render};
@@ -232,5 +233,61 @@ async fn a_held_rule_is_promised_to_go_only_where_grace_alone_holds_its_group() 
     assert!(
         csv.contains("Z on") && !csv.contains("Asia/Shanghai"),
         "{csv}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_explain_line_of_a_letter_finds_what_the_run_found() {
+    let proxy = Rule::ingress("TCP", "8080/8080", "0.0.0.0/0");
+    let host = Host::new(world(&[("sg-a", vec![proxy])])).await;
+    let text = "[policy]\npacks = []\n[[policy.check]]\nid = \"proxy\"\nseverity = \"high\"\n\
+                ports = [\"8080\"]\n[report]\nformats = [\"csv\"]\n";
+    host.write("s/odd.toml", text);
+    let ran = host
+        .run(&["run", "--schedule", "s/odd.toml", "--json"])
+        .await;
+    assert_eq!(ran.code, 0, "{} {}", ran.stdout, ran.stderr);
+    let folder = host.path(ran.json()["path"].as_str().expect("a path"));
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).expect("the manifest");
+    assert!(
+        manifest.contains("\"schedule_file\":\"s/odd.toml\""),
+        "{manifest}"
+    );
+    let mut job = host.job("");
+    job.schedule = Schedule::read("s/odd.toml", "odd", text).expect("a schedule");
+    for (file, wanted) in [
+        (Some("s/odd.toml"), "--schedule s/odd.toml --check proxy"),
+        (None, "--protocol tcp --port 8080"),
+    ] {
+        job.schedule.file = file.map(str::to_owned);
+        let run = sgwarden::job::run(&job, &host.tools())
+            .await
+            .expect("a run");
+        let mut record = run.record;
+        let text = told(&record).text;
+        let line = text.lines().find(|line| line.contains("sgwarden explain"));
+        let line = line.expect("a line").trim();
+        assert_eq!(
+            line,
+            format!("sgwarden explain sg-a --region cn-hangzhou {wanted}")
+        );
+        let args: Vec<&str> = line.split(' ').skip(1).collect();
+        let ran = host.run(&args).await;
+        assert!(!ran.stdout.contains("nothing is exposed"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("8080"), "{}", ran.stdout);
+        record.findings[0].account = AccountId::from("1000000000000009");
+        let text = told(&record).text;
+        assert!(
+            text.contains("--region cn-hangzhou --account 1000000000000009 --"),
+            "{text}"
+        );
+    }
+    let ran = host
+        .run(&["explain", "sg-a", "--region", "cn-hangzhou"])
+        .await;
+    assert!(
+        ran.stdout.contains("Only risky-ports was looked at"),
+        "{}",
+        ran.stdout
     );
 }

@@ -25,12 +25,13 @@ pub(in crate::cli) struct Found {
     pub(in crate::cli) less_trusted: bool,
 }
 
-/// All findings of a group.
+/// All findings of a group. `unasked`: nobody named the checks.
 pub(in crate::cli) fn found(
     global: &Global,
     group: &GroupReading,
     checks: &[String],
     all: &[Found],
+    unasked: bool,
     notes: &Notes,
 ) {
     if global.json {
@@ -80,6 +81,13 @@ pub(in crate::cli) fn found(
                 .collect();
             say!("  Also: {}", others.join(", "));
         }
+    }
+    if unasked {
+        say!(
+            "\nOnly {} {} looked at; --schedule FILE or --pack NAME looks at others.",
+            checks.join(", "),
+            if checks.len() == 1 { "was" } else { "were" }
+        );
     }
     notes.tell();
 }
