@@ -77,7 +77,14 @@ impl Rollback {
             Ok(outcome) => outcome,
             Err(failure) => {
                 if failure.exit == Exit::NotStarted {
-                    run::tell(global, &program, &job.schedule, &failure.message).await;
+                    run::tell(
+                        global,
+                        &program,
+                        &job.schedule,
+                        &failure.message,
+                        &job::Stop::default(),
+                    )
+                    .await;
                 }
                 return Err(failure);
             }
