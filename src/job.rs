@@ -443,6 +443,9 @@ async fn begin(tools: &Tools, name: &str, changes: bool) -> Result<Begun, Error>
         tracing::info!(%run, "sent to the store, which was away when it was sealed");
     }
     let before = previous(tools, name)?;
+    if let Some(last) = &before.link {
+        delivery::name_what_waits(&tools.state, &last.run);
+    }
     let mut salt = [0u8; 3];
     getrandom::fill(&mut salt).map_err(Error::Random)?;
     // Ids sort by time to the second: the chain's order must be theirs, whatever the clock did.
@@ -584,15 +587,8 @@ async fn finish(
     drop(changing);
     (tools.progress)(Progress::Step("sending mail"));
     // The run is sealed: what goes wrong from here on is a delivery that failed, and hides nothing.
-    let mut receipts =
-        match delivery::mail(&job.schedule.mails, tools, &record, &sealed, &artifacts).await {
-            Ok(receipts) => receipts,
-            Err(why) => vec![delivery::not_sent(&why, (tools.now)())],
-        };
-    match delivery::webhooks(&job.schedule.webhooks, tools, &record, &sealed).await {
-        Ok(more) => receipts.extend(more),
-        Err(why) => receipts.push(delivery::not_sent(&why, (tools.now)())),
-    }
+    let outgoing = delivery::keep(&job.schedule, tools, &record, &sealed, &artifacts);
+    let receipts = outgoing.send(tools, &record.header.run).await;
     delivery::log_lost(&record.header.run, &receipts);
     let (copies, copy_error) = copy(job.copies.as_deref(), &artifacts);
     Ok(RunOutcome {

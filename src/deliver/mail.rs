@@ -21,6 +21,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A try with a relay that took nothing of an earlier letter.
+const ONE_TRY: Duration = Duration::from_secs(20);
+
 /// How long the relay's name is looked up.
 const LOOKING: Duration = Duration::from_secs(20);
 
@@ -240,6 +243,15 @@ impl MailSettings {
         Self {
             user: None,
             password: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same, tried once and not for long.
+    pub fn for_one_try(&self) -> Self {
+        Self {
+            waits: Vec::new(),
+            timeout: ONE_TRY.min(self.timeout),
             ..self.clone()
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Error, Stop, Tools};
 use crate::config::address::Heartbeat;
-use crate::config::schedule::{MailConfig, WebhookConfig};
+use crate::config::schedule::{MailConfig, Schedule, WebhookConfig};
 use crate::deliver::mail::{self, Attached};
 use crate::deliver::webhook;
 use crate::deliver::{MailSettings, Message, Patience, Receipt};
@@ -11,7 +11,7 @@ use crate::evidence::{self, SealedRun, Store, Waiting};
 use crate::model::{Artifact, DeliverySettings, RunId, RunRecord};
 use crate::report::part::part;
 use crate::report::{self, Format, letter};
-use crate::state::State;
+use crate::state::{State, outbox};
 use chrono::{DateTime, Utc};
 use std::path::Path;
 use std::time::Duration;
@@ -57,68 +57,130 @@ impl<'r> Open<'r> {
                 })
             }
         };
-        match self.opened.insert(opened) {
+        let receipts = match self.opened.insert(opened) {
             Ok(relay) => mail::send(relay, message, &mut self.patience, now).await,
-            Err(why) => mail::not_tried(self.relay, message, why, now),
+            Err(why) => return mail::not_tried(self.relay, message, why, now),
+        };
+        if !receipts.iter().any(Receipt::accepted)
+            && let Some(Ok(relay)) = &mut self.opened
+        {
+            // It took nothing in all the time that a dead one is waited for: that is not spent again.
+            *relay = relay.for_one_try();
         }
+        receipts
     }
 }
 
-/// Composes and sends each letter that is wanted; what is not accepted stays in the outbox.
-pub(super) async fn mail(
-    mails: &[MailConfig],
+/// What a run tells: composed, and in the outbox before any of it is sent, so that `resend` has all of it
+/// whatever becomes of this process.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    letters: Vec<outbox::Waiting>,
+    posts: Vec<outbox::WaitingPost>,
+    /// What could not be composed or kept.
+    lost: Vec<Receipt>,
+}
+
+/// Composes what is wanted, each recipient's part of it, and keeps it in the outbox.
+pub(super) fn keep(
+    schedule: &Schedule,
     tools: &Tools,
     record: &RunRecord,
     sealed: &SealedRun,
     artifacts: &[Artifact],
-) -> Result<Vec<Receipt>, Error> {
-    let Some(relay) = &tools.relay else {
-        return Ok(Vec::new());
-    };
+) -> Outgoing {
+    let mut out = Outgoing::default();
+    for (at, config) in schedule.mails.iter().enumerate() {
+        let Some(relay) = &tools.relay else { break };
+        match keep_letter((at, config), relay, tools, record, sealed, artifacts) {
+            Ok(letter) => out.letters.extend(letter),
+            Err(why) => out.lost.push(not_sent(&why, (tools.now)())),
+        }
+    }
+    for (at, config) in schedule.webhooks.iter().enumerate() {
+        match keep_post((at, config), tools, record, sealed) {
+            Ok(post) => out.posts.extend(post),
+            Err(why) => out.lost.push(not_sent(&why, (tools.now)())),
+        }
+    }
+    out
+}
+
+impl Outgoing {
+    /// Sends all of it; what is not accepted stays in the outbox.
+    pub(super) async fn send(self, tools: &Tools, run: &RunId) -> Vec<Receipt> {
+        let mut receipts = self.lost;
+        let mut open = tools
+            .relay
+            .as_ref()
+            .map(|relay| Open::new(relay, patience(&tools.stop)));
+        for mut waiting in self.letters {
+            let Some(open) = &mut open else { break };
+            let got = open.send(&mut waiting.message, tools.now).await;
+            if let Err(why) = tools.state.settle_letter(run, waiting, &got) {
+                receipts.push(not_sent(&why.into(), (tools.now)()));
+            }
+            receipts.extend(got);
+        }
+        for waiting in self.posts {
+            let mut patience = patience(&tools.stop);
+            let receipt = webhook::send(&waiting.post, &mut patience, tools.now).await;
+            if let Err(why) = tools.state.settle_post(run, &waiting, &receipt) {
+                receipts.push(not_sent(&why.into(), (tools.now)()));
+            }
+            receipts.push(receipt);
+        }
+        receipts
+    }
+}
+
+fn keep_letter(
+    (at, config): (usize, &MailConfig),
+    relay: &MailSettings,
+    tools: &Tools,
+    record: &RunRecord,
+    sealed: &SealedRun,
+    artifacts: &[Artifact],
+) -> Result<Option<outbox::Waiting>, Error> {
     let settings = DeliverySettings {
         location: sealed.location.clone(),
         manifest_sha256: sealed.manifest_sha256.clone(),
     };
-    let mut receipts = Vec::new();
-    let mut open = Open::new(relay, patience(&tools.stop));
-    for (at, config) in mails.iter().enumerate() {
-        // Whoever has a route gets a record, and reports, in which nothing else stands.
-        let part = config.route.as_ref().map(|route| part(record, route));
-        let told = part.as_ref().unwrap_or(record);
-        if !letter::wanted(config.when.as_str(), told) {
-            continue;
-        }
-        let number = at.saturating_add(1);
-        let mut letter = letter::letter(told, &settings)?;
-        let own = match &part {
-            Some(part) => report::render(part, &formats(config))?,
-            None => Vec::new(),
-        };
-        let artifacts = if part.is_some() { &own } else { artifacts };
-        let (attachments, left_off) = mail::fitting(attachments(config, told, artifacts));
-        if !left_off.is_empty() {
-            let note = letter::left_off(record, &left_off, &settings.location);
-            letter.text.push_str(&note);
-        }
-        let draft = mail::Draft {
-            subject: &letter.subject,
-            text: &letter.text,
-            html: &letter.html,
-            to: &config.to,
-            cc: &config.cc,
-            reply_to: config.reply_to.as_deref(),
-            id: &format!("{}.{number}", record.header.run),
-            date: (tools.now)(),
-            attachments,
-        };
-        let message = mail::compose(relay, &draft).map_err(Error::Letter)?;
-        let run = &record.header.run;
-        let mut waiting = tools.state.put_letter(run, number, message)?;
-        let got = open.send(&mut waiting.message, tools.now).await;
-        tools.state.settle_letter(run, waiting, &got)?;
-        receipts.extend(got);
+    // Whoever has a route gets a record, and reports, in which nothing else stands.
+    let part = config.route.as_ref().map(|route| part(record, route));
+    let told = part.as_ref().unwrap_or(record);
+    if !letter::wanted(config.when.as_str(), told) {
+        return Ok(None);
     }
-    Ok(receipts)
+    let number = at.saturating_add(1);
+    let mut letter = letter::letter(told, &settings)?;
+    let own = match &part {
+        Some(part) => report::render(part, &formats(config))?,
+        None => Vec::new(),
+    };
+    let artifacts = if part.is_some() { &own } else { artifacts };
+    let (attachments, left_off) = mail::fitting(attachments(config, told, artifacts));
+    if !left_off.is_empty() {
+        let note = letter::left_off(record, &left_off, &settings.location);
+        letter.text.push_str(&note);
+    }
+    let draft = mail::Draft {
+        subject: &letter.subject,
+        text: &letter.text,
+        html: &letter.html,
+        to: &config.to,
+        cc: &config.cc,
+        reply_to: config.reply_to.as_deref(),
+        id: &format!("{}.{number}", record.header.run),
+        date: (tools.now)(),
+        attachments,
+    };
+    let message = mail::compose(relay, &draft).map_err(Error::Letter)?;
+    Ok(Some(tools.state.put_letter(
+        &record.header.run,
+        number,
+        message,
+    )?))
 }
 
 fn formats(config: &MailConfig) -> Vec<Format> {
@@ -209,42 +271,47 @@ fn unreadable(folder: &Path, why: &evidence::Error) {
          move the folder elsewhere");
 }
 
-/// Sends each message that is wanted into its chat; what is not taken stays in the outbox.
-pub(super) async fn webhooks(
-    hooks: &[WebhookConfig],
+fn keep_post(
+    (at, config): (usize, &WebhookConfig),
     tools: &Tools,
     record: &RunRecord,
     sealed: &SealedRun,
-) -> Result<Vec<Receipt>, Error> {
-    let location = sealed.location.clone();
-    let mut receipts = Vec::new();
-    for (at, config) in hooks.iter().enumerate() {
-        let part = config.route.as_ref().map(|route| part(record, route));
-        let told = part.as_ref().unwrap_or(record);
-        if !letter::wanted(config.when.as_str(), told) {
-            continue;
-        }
-        let number = at.saturating_add(1);
-        let said = webhook::Said {
-            text: &letter::message(told, &location),
-            run: record.header.run.as_str(),
-            schedule: &record.header.schedule,
-            ending: ending(record),
-        };
-        let post = webhook::Post {
-            kind: config.kind,
-            url_file: config.url_file.clone(),
-            id: format!("{}.hook-{number}", record.header.run),
-            body: webhook::body(config.kind, &said),
-        };
-        let waiting = tools.state.put_post(&record.header.run, number, post)?;
-        let receipt = webhook::send(&waiting.post, &mut patience(&tools.stop), tools.now).await;
-        tools
-            .state
-            .settle_post(&record.header.run, &waiting, &receipt)?;
-        receipts.push(receipt);
+) -> Result<Option<outbox::WaitingPost>, Error> {
+    let part = config.route.as_ref().map(|route| part(record, route));
+    let told = part.as_ref().unwrap_or(record);
+    if !letter::wanted(config.when.as_str(), told) {
+        return Ok(None);
     }
-    Ok(receipts)
+    let number = at.saturating_add(1);
+    let said = webhook::Said {
+        text: &letter::message(told, &sealed.location),
+        run: record.header.run.as_str(),
+        schedule: &record.header.schedule,
+        ending: ending(record),
+    };
+    let post = webhook::Post {
+        kind: config.kind,
+        url_file: config.url_file.clone(),
+        id: format!("{}.hook-{number}", record.header.run),
+        body: webhook::body(config.kind, &said),
+    };
+    Ok(Some(tools.state.put_post(
+        &record.header.run,
+        number,
+        post,
+    )?))
+}
+
+/// Names what a run before left in the outbox: its process may have ended before it could say so.
+pub(super) fn name_what_waits(state: &State, run: &RunId) {
+    let letters = state.waiting(run.as_str()).map(|waiting| waiting.len());
+    let posts = state
+        .waiting_posts(run.as_str())
+        .map(|waiting| waiting.len());
+    let waiting = letters.unwrap_or(0).saturating_add(posts.unwrap_or(0));
+    if waiting > 0 {
+        tracing::warn!(%run, waiting, "not all that it told was delivered: sgwarden resend {run}");
+    }
 }
 
 /// How a run ended, delivery left aside: one word for programs that read messages.

@@ -258,6 +258,82 @@ async fn a_letter_that_was_not_accepted_names_the_command_that_sends_it_again() 
     assert_eq!(host.run(&["resend", run]).await.code, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_it_waits_for_a_dead_relay_a_run_has_told_nobody_less() {
+    let relay = relay().await;
+    let hook = Hook::start().await.expect("a chat");
+    let host = Host::new(three()).await;
+    let mail = |address: &str| {
+        format!("[mail]\nurl = \"smtp://{address}?tls=none\"\nfrom = \"audit@example.com\"\n")
+    };
+    // Nobody listens there.
+    host.write("sgwarden.toml", &mail("127.0.0.1:9"));
+    host.write("hook.url", &format!("{}/generic/s3cret", hook.url()));
+    host.write(
+        "s/weekly.toml",
+        "[[mail]]\nto = [\"one@example.com\"]\n[[mail]]\nto = [\"two@example.com\"]\n\
+         [[webhook]]\nkind = \"generic\"\nurl_file = \"hook.url\"\n",
+    );
+    let mut child = host
+        .command(&["run", "--schedule", "s/weekly.toml"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let outbox = || -> Vec<std::path::PathBuf> {
+        let runs = std::fs::read_dir(host.path("state/outbox")).into_iter();
+        let files = runs.flatten().flatten();
+        let files = files.flat_map(|run| std::fs::read_dir(run.path()).into_iter().flatten());
+        files.flatten().map(|file| file.path()).collect()
+    };
+    // Two letters of two files each, and a message.
+    while outbox().len() < 5 {
+        assert!(child.try_wait().expect("a child").is_none(), "too early");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    child.kill().expect("kill -9");
+    child.wait().expect("it is dead");
+    let run = std::fs::read_dir(host.path("state/outbox"))
+        .expect("the outbox")
+        .flatten()
+        .next()
+        .expect("a run");
+    let run = run.file_name().to_string_lossy().into_owned();
+    // The next run names what waits.
+    host.write("sgwarden.toml", &mail(&relay.addr().to_string()));
+    let next = host.run(&["run", "--schedule", "s/weekly.toml"]).await;
+    assert_eq!(next.code, 0, "{}", next.stderr);
+    let told = format!("sgwarden resend {run}");
+    assert!(next.stderr.contains(&told), "{}", next.stderr);
+    assert_eq!((relay.messages().len(), hook.heard().len()), (2, 1));
+    let ran = host.run(&["resend", &run]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!((relay.messages().len(), hook.heard().len()), (4, 2));
+    assert_eq!(outbox(), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_took_nothing_is_waited_for_once() {
+    let host = Host::new(three()).await;
+    let mut mail = MailSettings::new(
+        "smtp://127.0.0.1:9?tls=none",
+        "audit@example.com",
+        None,
+        None,
+    )
+    .expect("settings");
+    mail.waits = vec![std::time::Duration::from_millis(10); 3];
+    let mut tools = host.tools();
+    tools.relay = Some(mail);
+    let text = "[[mail]]\nto = [\"one@example.com\"]\n[[mail]]\nto = [\"two@example.com\"]\n";
+    let mut job = host.job("");
+    job.schedule = Schedule::read("test.toml", "test", text).expect("a schedule");
+    let run = sgwarden::job::run(&job, &tools)
+        .await
+        .expect("a sealed run");
+    let tries: Vec<u32> = run.receipts.iter().map(|receipt| receipt.tries).collect();
+    assert_eq!(tries, [4, 1], "{:?}", run.receipts);
+}
+
 #[test]
 fn what_a_route_may_say() {
     let read = |route: &str| {
