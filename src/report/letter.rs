@@ -297,10 +297,12 @@ fn subject(view: &View<'_>) -> String {
     } else {
         format!(" {}", parts.join(", "))
     };
-    let word = if !header.complete {
-        "INCOMPLETE"
+    let word = if view.is_broken() && !header.complete {
+        "CHANGE NOT VERIFIED, INCOMPLETE"
     } else if view.is_broken() {
         "CHANGE NOT VERIFIED"
+    } else if !header.complete {
+        "INCOMPLETE"
     } else if !view.judges() {
         if changed > 0 {
             "DONE"

@@ -87,6 +87,14 @@ impl<'r> View<'r> {
     /// `INCOMPLETE`, `FAIL`, `OK`; of a run that judged nothing what became of its changes.
     pub fn word(&self) -> String {
         let header = &self.record.header;
+        if self.is_broken() {
+            // Graver than what could not be read, which is said beside it.
+            let unverified = self.words.get("word.unverified");
+            return match header.complete {
+                true => unverified,
+                false => format!("{unverified}, {}", self.words.get("word.incomplete")),
+            };
+        }
         self.words.get(if !header.complete {
             "word.incomplete"
         } else if !self.judges() {
@@ -103,7 +111,13 @@ impl<'r> View<'r> {
     /// The sentence under it.
     pub fn headline(&self) -> String {
         let header = &self.record.header;
-        if !header.complete {
+        if self.is_broken() && self.judges() {
+            let unverified = self.words.get("headline.unverified");
+            match header.complete {
+                true => unverified,
+                false => format!("{unverified} {}", self.words.get("headline.incomplete")),
+            }
+        } else if !header.complete {
             self.words.get("headline.incomplete")
         } else if !self.judges() {
             self.unjudged_headline()
@@ -180,7 +194,10 @@ impl<'r> View<'r> {
         if parts.is_empty() && !self.judges() {
             self.unjudged_count()
         } else if parts.is_empty() {
-            self.words.get("headline.nothing")
+            self.words.get(match self.record.part {
+                Some(_) => "headline.nothing_part",
+                None => "headline.nothing",
+            })
         } else {
             parts.join(&self.words.get("count.list"))
         }

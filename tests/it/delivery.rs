@@ -193,6 +193,20 @@ async fn what_was_not_read_and_what_is_not_verified_is_told_to_everybody() {
         data.contains("sg-web") && !data.contains("sg-nobody"),
         "{data}"
     );
+    assert!(
+        data.starts_with("CHANGE NOT VERIFIED: ") && !data.contains("Nothing in scope"),
+        "{data}"
+    );
+    // The graver first where something could not be read as well (4 goes before 3).
+    host.cloud
+        .add_fault(fault("DescribeSecurityGroups@cn-beijing=Forbidden.RAM"));
+    let run = sgwarden::job::run(&job, &tools).await.expect("a run");
+    assert!(run.broken_change() && !run.record.header.complete);
+    let letters = relay.messages();
+    let last = letters.last().expect("a letter");
+    let subject = "Subject: [sgwarden] CHANGE NOT VERIFIED, INCOMPLETE";
+    let text = String::from_utf8_lossy(&last.data).into_owned();
+    assert!(text.contains(subject), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
