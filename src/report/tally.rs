@@ -27,7 +27,12 @@ impl View<'_> {
         let (made, tried) = (self.changed(), self.record.changes.len());
         let (n, tried_text) = (made.to_string(), tried.to_string());
         if made == tried {
-            return self.words.say("change.lead", &[("n", &n)]);
+            let key = if made == 1 {
+                "change.lead.one"
+            } else {
+                "change.lead.other"
+            };
+            return self.words.say(key, &[("n", &n)]);
         }
         self.words
             .say("change.lead_tried", &[("tried", &tried_text), ("n", &n)])

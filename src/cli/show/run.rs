@@ -237,7 +237,7 @@ pub(in crate::cli) fn planned(
     held_back(&paint, &view, &held.collect::<Vec<_>>());
     say!("\n{} {}", paint.dim("plan    "), file.display());
     if outcome.plan.groups.is_empty() {
-        say!("{} nothing to carry out", paint.dim("carry out"));
+        say!("nothing to carry out");
         for (reason, key) in [
             (HoldReason::MaxChanges, "max_changes"),
             (HoldReason::MaxShare, "max_share"),
@@ -245,8 +245,8 @@ pub(in crate::cli) fn planned(
             let held = &outcome.record.held;
             if held.iter().any(|held| held.reasons.contains(&reason)) {
                 say!(
-                    "          remediation.{key} of the schedule holds all of it: raise it, if so much is to \
-                     change at once, and plan again"
+                    "  remediation.{key} of the schedule holds it back: raise it where so much is to change \
+                     at once, and plan again"
                 );
             }
         }
