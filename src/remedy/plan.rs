@@ -173,7 +173,6 @@ pub fn plan_group(
     } else {
         Narrowed::new()
     };
-    foretell(remediation, history, &blamed, &mut holds);
     let free: Vec<usize> = (0..blamed.len())
         .filter(|at| !holds.contains_key(at))
         .collect();
@@ -241,11 +240,12 @@ pub fn plan_group(
         _ => {
             mark(findings, &targets, &blamed, &holds, None);
             let needed = needed();
-            let in_the_way: Holds = holds
+            let mut in_the_way: Holds = holds
                 .iter()
                 .filter(|(at, _)| needed.contains(at))
                 .map(|(at, why)| (*at, why.clone()))
                 .collect();
+            foretell(remediation, history, &blamed, &mut in_the_way);
             let mut held = held_rules(&blamed, &in_the_way, &hold);
             let rest: Vec<String> = free
                 .iter()
@@ -420,8 +420,9 @@ fn hold_reasons(
     out
 }
 
-/// Says of rules that wait for the end of grace alone what becomes of them then. Where anything else holds
-/// a rule of the group, none of them is promised to go: the group is closed as a whole or not at all.
+/// Says of rules that wait for the end of grace alone what becomes of them then. `holds` are those that
+/// stand in the way of closing the group: where anything else is among them, no rule is promised to go,
+/// for the group is closed as a whole or not at all.
 fn foretell(
     remediation: &Remediation,
     history: &RuleHistory,

@@ -194,6 +194,11 @@ async fn a_held_rule_is_promised_to_go_only_where_grace_alone_holds_its_group() 
     let host = Host::new(world(&[
         ("sg-both", vec![ssh_open(), few]),
         ("sg-young", vec![ssh_open()]),
+        // The narrow rule is below what counts once the other is gone: it stands in nobody's way.
+        (
+            "sg-beside",
+            vec![ssh_open(), Rule::ingress("TCP", "22/22", "47.96.0.1/32")],
+        ),
     ]))
     .await;
     let run = host.revoke("grace = \"7d\"").await;
@@ -209,6 +214,8 @@ async fn a_held_rule_is_promised_to_go_only_where_grace_alone_holds_its_group() 
         "{:?}",
         run.record.held
     );
+    let beside = details("sg-beside");
+    assert!(beside.contains("it is revoked from 20"), "{beside}");
     let both = details("sg-both");
     assert!(both.contains("fewer addresses than revoke_min"), "{both}");
     assert!(
