@@ -55,7 +55,8 @@ pub(super) async fn heed<T>(stop: &Stop, work: impl Future<Output = T>) -> Resul
 /// What a second signal leaves.
 pub(super) fn at_once(name: &str) -> Failure {
     Failure::start(format!(
-        "ended at once by a second signal, {name}: the run at hand is not sealed; what it had begun to \
-         change is in the journal of the state, and the next run settles it"
+        "ended at once by a second signal, {name}. Where the run at hand was not sealed yet, what it had \
+         begun to change is in the journal of the state, and the next run settles it; where it was \
+         (`sgwarden runs` shows it), what it had not told yet waits for `sgwarden resend RUN`"
     ))
 }
