@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 
 /// The file that makes a folder a sealed run.
 pub const MANIFEST: &str = "manifest.json";
-/// The manifest's signature, where a key is set.
-pub const SIGNATURE: &str = "manifest.sig";
 /// What was read.
 pub const COVERAGE: &str = "coverage.json";
 /// What was found.

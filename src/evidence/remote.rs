@@ -115,12 +115,10 @@ impl Remote {
     /// Sends a sealed run: every file where none is, the manifest last.
     fn send(&self, folder: &Path, manifest: &Manifest) -> Result<(), Error> {
         let run = &manifest.header.run;
-        let signature = folder.join(format::SIGNATURE).is_file();
         let files = manifest
             .files
             .keys()
             .map(String::as_str)
-            .chain(signature.then_some(format::SIGNATURE))
             .chain([format::MANIFEST]);
         for file in files {
             let path = folder.join(file);

@@ -377,15 +377,18 @@ async fn verify_names_whatever_was_touched() {
     let spaced = serde_json::to_vec_pretty(&json(&two, "manifest.json")).expect("JSON");
     std::fs::write(&file, spaced).expect("an edit");
     touched("not canonical", file, was).await;
-    std::fs::write(two.join("extra.txt"), "x").expect("a file");
-    let ran = host.run(&["verify", two.to_str().expect("a path")]).await;
-    assert_eq!(ran.code, 1);
-    assert!(
-        ran.stdout.contains("extra.txt is not listed"),
-        "{}",
-        ran.stdout
-    );
-    std::fs::remove_file(two.join("extra.txt")).expect("removed");
+    // Nothing is signed yet: a signature is a file like any other that was put there.
+    for name in ["extra.txt", "manifest.sig"] {
+        std::fs::write(two.join(name), "{}").expect("a file");
+        let ran = host.run(&["verify", two.to_str().expect("a path")]).await;
+        assert_eq!(ran.code, 1, "{name}");
+        assert!(
+            ran.stdout.contains(&format!("{name} is not listed")),
+            "{}",
+            ran.stdout
+        );
+        std::fs::remove_file(two.join(name)).expect("removed");
+    }
     std::fs::remove_dir_all(&one).expect("removed");
     let ran = host.run(&["verify", "--all"]).await;
     assert_eq!(ran.code, 1);
