@@ -24,25 +24,27 @@ impl Verify {
         let program = setup::program(global)?;
         let store = setup::store(&program)?;
         let state = setup::state(&program)?;
-        let mut reports: Vec<Report> = Vec::new();
         let mut loose: Vec<String> = Vec::new();
-        let mut folders: Vec<PathBuf> = Vec::new();
+        // What was asked for, and its folder, or why there is none.
+        let mut found: Vec<(String, Result<PathBuf, Failure>)> = Vec::new();
         if self.all {
             for listed in store.list()? {
-                match listed {
-                    Listed::Sealed(sealed, _) => {
-                        folders.push(store.find_whole(sealed.run.as_str())?);
-                    }
-                    Listed::Broken(name, _) => folders.push(store.find_whole(&name)?),
+                // By the folder's name: what its manifest says may not be true.
+                let name = match listed {
+                    Listed::Sealed(sealed, _) => sealed.folder_name(),
+                    Listed::Broken(name, _) => name,
                     Listed::Unfinished(name) => {
                         tracing::warn!(%name, "unfinished: a run that was killed, or goes on");
+                        continue;
                     }
-                }
+                };
+                let folder = store.find_whole(&name).map_err(Failure::from);
+                found.push((name, folder));
             }
             loose = chain::forks(&store)?;
-            loose.extend(missing(&state, &folders)?);
+            loose.extend(missing(&state, &found)?);
             // A mistyped path must not pass for ever.
-            if folders.is_empty() {
+            if found.is_empty() {
                 loose.push(format!(
                     "nothing was verified: there is no sealed run; {}",
                     setup::looked(global, &store)
@@ -50,12 +52,15 @@ impl Verify {
             }
         } else {
             for run in &self.runs {
-                folders.push(store.find_whole(run)?);
+                found.push((run.clone(), Ok(store.find_whole(run)?)));
             }
         }
-        for folder in &folders {
-            reports.push(setup::as_sealed(&program, &store, folder)?);
-        }
+        let check = |(name, folder): (String, Result<PathBuf, Failure>)| {
+            folder
+                .and_then(|folder| setup::as_sealed(&program, &store, &folder))
+                .unwrap_or_else(|why| not_verified(name, why))
+        };
+        let reports: Vec<Report> = found.into_iter().map(check).collect();
         let sound = loose.is_empty() && reports.iter().all(|report| report.problems.is_empty());
         let exit = if sound { Exit::Done } else { Exit::Difference };
         show::verified(global, &reports, &loose, exit);
@@ -63,17 +68,24 @@ impl Verify {
     }
 }
 
+/// A run that could not be verified is not sound, and keeps nobody from verifying the others.
+fn not_verified(run: String, why: Failure) -> Report {
+    Report {
+        run,
+        problems: vec![format!("it could not be verified: {}", why.message)],
+        ..Report::default()
+    }
+}
+
 /// Runs that the state has sealed and the store no longer has.
-fn missing(state: &State, folders: &[PathBuf]) -> Result<Vec<String>, Failure> {
-    let there: Vec<String> = folders
-        .iter()
-        .filter_map(|folder| folder.file_name())
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
+fn missing(
+    state: &State,
+    found: &[(String, Result<PathBuf, Failure>)],
+) -> Result<Vec<String>, Failure> {
     Ok(state
         .all_sealed()?
         .into_iter()
-        .filter(|run| !there.contains(run))
+        .filter(|run| !found.iter().any(|(name, _)| name == run))
         .map(|run| format!("{run} was sealed by this host and is no longer in the store"))
         .collect())
 }

@@ -24,7 +24,7 @@ pub enum Remembered {
 /// What was found of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The run's id, or the folder's name where the manifest cannot be read.
+    /// The folder's name, which is the run's id unless somebody renamed it.
     pub run: String,
     /// Files checked.
     pub files: u64,
@@ -68,14 +68,15 @@ pub fn verify(folder: &Path, remembered: &Remembered) -> Result<Report, Error> {
                 .map(|name| name.to_string_lossy().into_owned())
         })
         .or(name);
-    if real_name.as_deref() != Some(sealed.run.as_str()) {
+    let named = real_name.unwrap_or_default();
+    if named != sealed.run.as_str() {
         report.problems.push(format!(
-            "the folder is named {}, its manifest says {}",
-            real_name.unwrap_or_default(),
+            "the folder is named {named}, its manifest says {}",
             sealed.run
         ));
     }
-    report.run = sealed.run.as_str().to_owned();
+    // Of two folders that claim one run each is told by its own name.
+    report.run = named;
     check_files(folder, &manifest, &mut report)?;
     check_contents(folder, &manifest, &mut report);
     check_previous(folder, &manifest, &mut report);
@@ -342,8 +343,9 @@ pub fn forks(store: &Store) -> Result<Vec<String>, Error> {
             Some(previous) => previous.run.as_str().to_owned(),
             None => format!("the beginning of {}", manifest.header.schedule),
         };
-        if let Some(other) = seen.insert(before.clone(), sealed.run.as_str().to_owned()) {
-            out.push(format!("{other} and {} both follow {before}", sealed.run));
+        let name = sealed.folder_name();
+        if let Some(other) = seen.insert(before.clone(), name.clone()) {
+            out.push(format!("{other} and {name} both follow {before}"));
         }
     }
     Ok(out)

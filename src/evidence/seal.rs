@@ -35,6 +35,15 @@ pub struct SealedRun {
     pub manifest_sha256: Sha256,
 }
 
+impl SealedRun {
+    /// The name of its folder: its id, unless somebody renamed or copied it.
+    pub fn folder_name(&self) -> String {
+        let name = self.folder.file_name();
+        name.map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
+}
+
 impl Draft {
     /// Makes the folder.
     ///

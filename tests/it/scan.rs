@@ -400,6 +400,65 @@ async fn verify_names_whatever_was_touched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_run_that_cannot_be_verified_keeps_nobody_from_the_others() {
+    let host = Host::new(world(&[])).await;
+    let first = host.run(&["scan", "--json"]).await;
+    let second = host.run(&["scan", "--json"]).await;
+    let (one, two) = (folder(&host, &first), folder(&host, &second));
+    let id = |of: &Path| {
+        let name = of.file_name().expect("a name");
+        name.to_string_lossy().into_owned()
+    };
+    let other = one.with_file_name("20200101T000000Z-x-aaaaaa");
+    // What is said of each run, by the name of its folder, and of the store.
+    let said = async || {
+        let ran = host.run(&["verify", "--all", "--json"]).await;
+        assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+        let all = ran.json();
+        let of = |name: &str| {
+            let mut runs = all["runs"].as_array().expect("a list").iter();
+            let run = runs.find(|run| run["run"] == name);
+            run.map(|run| run["problems"].to_string())
+        };
+        let named = [&one, &two, &other].map(|folder| of(&id(folder)));
+        (named, all["problems"].to_string())
+    };
+    let is_named = format!("the folder is named {}", id(&other));
+
+    std::fs::rename(&one, &other).expect("renamed");
+    let ([gone, after, renamed], store) = said().await;
+    assert_eq!(gone, None);
+    assert!(renamed.is_some_and(|said| said.contains(&is_named)));
+    assert!(after.is_some_and(|said| said.contains("the run before")));
+    assert!(store.contains("no longer in the store"), "{store}");
+    std::fs::rename(&other, &one).expect("put back");
+
+    std::fs::create_dir(&other).expect("a folder");
+    std::fs::copy(one.join("manifest.json"), other.join("manifest.json")).expect("a copy");
+    let ([first, after, copied], store) = said().await;
+    assert_eq!(
+        (first.as_deref(), after.as_deref()),
+        (Some("[]"), Some("[]"))
+    );
+    let copied = copied.expect("verified too");
+    assert!(
+        copied.contains(&is_named) && copied.contains("population.csv"),
+        "{copied}"
+    );
+    assert!(
+        store.contains(&id(&one)) && store.contains(&id(&other)),
+        "{store}"
+    );
+    std::fs::remove_dir_all(&other).expect("removed");
+
+    let note = host.path("state/sealed").join(id(&one));
+    std::fs::write(&note, "").expect("emptied");
+    let ([first, after, _], _) = said().await;
+    assert!(first.is_some_and(|said| said.contains("no line for manifest.json")));
+    assert_eq!(after.as_deref(), Some("[]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_row_of_the_population_leads_to_the_answers_it_was_judged_from() {
     let host = Host::new(world(&[("sg-a", vec![ssh_open()]), ("sg-b", vec![])])).await;
     let ran = host.run(&["scan", "--json"]).await;
