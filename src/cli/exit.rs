@@ -2,6 +2,7 @@
 
 use crate::job::{self, RunOutcome};
 use crate::model::{RunRecord, Severity, Verdict};
+use crate::report::view::View;
 use std::process::ExitCode;
 
 /// How the program ends.
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: the job is complete and delivered.
     Done,
-    /// 1: findings at or above `--fail-on`; of `verify`: a difference.
+    /// 1: findings at or above `--fail-on` that the run did not close; of `verify`: a difference.
     Difference,
     /// 2: usage or configuration: nothing was called.
     Usage,
@@ -63,11 +64,14 @@ impl Exit {
     }
 }
 
+/// Whether a finding so grave is there after the run: what it closed itself, and verified, is not.
 fn has_findings(record: &RunRecord, least: Severity) -> bool {
-    record
-        .findings
-        .iter()
-        .any(|finding| finding.severity >= least && finding.verdict != Verdict::Waived)
+    let view = View::in_english(record);
+    record.findings.iter().any(|finding| {
+        finding.severity >= least
+            && finding.verdict != Verdict::Waived
+            && view.closed(finding).is_none()
+    })
 }
 
 impl From<Exit> for ExitCode {

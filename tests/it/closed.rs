@@ -133,6 +133,28 @@ async fn a_run_that_closed_all_says_so_in_a_word() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_run_closed_does_not_fail_it() {
+    let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
+    host.write(
+        "schedules/w.toml",
+        "[remediation]\nmode = \"revoke\"\nmax_share = \"100%\"\n",
+    );
+    let run = ["run", "--schedule", "schedules/w.toml", "--fail-on", "low"];
+    let ran = host.run(&run).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("CLOSED"), "{}", ran.stdout);
+    // One group closed, one held.
+    let host = two().await;
+    host.write(
+        "schedules/w.toml",
+        "[remediation]\nmode = \"revoke\"\nmax_share = \"100%\"\n",
+    );
+    let ran = host.run(&run).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("1 of 2"), "{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_verified_is_not_closed() {
     for name in ["revoke-nothing", "re-add"] {
         let host = Host::new(world(&[("sg-a", vec![ssh_open()])])).await;
