@@ -567,7 +567,7 @@ async fn finish(
     let sealed = draft.seal(manifest, |hash| {
         tools
             .state
-            .remember_sealed(&header.run, hash)
+            .remember_sealed(&header.run, hash, &tools.store.identity())
             .map_err(Error::from)
     })?;
     let artifacts_there = files_of(&sealed);

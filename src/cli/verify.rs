@@ -2,10 +2,12 @@
 
 use super::exit::{Exit, Failure};
 use super::{Global, setup, show};
+use crate::evidence::Store;
 use crate::evidence::chain::{self, Report};
 use crate::evidence::store::Listed;
 use crate::state::State;
 use clap::Args;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Arguments of `verify`.
@@ -42,7 +44,7 @@ impl Verify {
                 found.push((name, folder));
             }
             loose = chain::forks(&store)?;
-            loose.extend(missing(&state, &found)?);
+            loose.extend(missing(&state, &store, &found)?);
             // A mistyped path must not pass for ever.
             if found.is_empty() {
                 loose.push(format!(
@@ -77,15 +79,29 @@ fn not_verified(run: String, why: Failure) -> Report {
     }
 }
 
-/// Runs that the state has sealed and the store no longer has.
+/// Runs that the state has sealed in this store and the store no longer has. Of a note that does not say
+/// which store, it may have been this one.
 fn missing(
     state: &State,
+    store: &Store,
     found: &[(String, Result<PathBuf, Failure>)],
 ) -> Result<Vec<String>, Failure> {
-    Ok(state
-        .all_sealed()?
-        .into_iter()
-        .filter(|run| !found.iter().any(|(name, _)| name == run))
-        .map(|run| format!("{run} was sealed by this host and is no longer in the store"))
-        .collect())
+    let this = store.identity();
+    let mut gone = Vec::new();
+    let mut elsewhere: BTreeMap<String, usize> = BTreeMap::new();
+    for run in state.all_sealed()? {
+        if found.iter().any(|(name, _)| *name == run) {
+            continue;
+        }
+        let what = format!("{run} was sealed by this host and is no longer in the store");
+        match state.store_of(&run) {
+            Ok(Some(other)) if other != this => *elsewhere.entry(other).or_default() += 1,
+            Ok(_) => gone.push(what),
+            Err(why) => gone.push(format!("{what}, as far as is known: {why}")),
+        }
+    }
+    for (store, runs) in elsewhere {
+        tracing::warn!(%store, runs, "sealed by this host in another store, and not looked for here");
+    }
+    Ok(gone)
 }

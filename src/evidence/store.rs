@@ -179,6 +179,15 @@ impl Store {
         }
     }
 
+    /// The same for one that tells stores apart: a folder has one name, however its path was written
+    /// and whether it is there or not.
+    pub fn identity(&self) -> String {
+        match &self.remote {
+            Some(remote) => remote.shown(),
+            None => resolved(&self.root).display().to_string(),
+        }
+    }
+
     /// Clears up after runs that were killed between their manifest and their name. `remembered` says
     /// of a run and its manifest's hash whether the state knows it (`None`: not ours to touch). One
     /// that it knows was sealed and gets its name; one that it does not never was, and loses the
@@ -264,6 +273,21 @@ impl Store {
         }
         Ok(read_json::<Changes>(&sealed.folder, format::CHANGES)?.changes)
     }
+}
+
+/// A path from the root without links, as far as there are folders on it.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for there in absolute.ancestors() {
+        let Ok(mut real) = fs::canonicalize(there) else {
+            continue;
+        };
+        if let Ok(rest) = absolute.strip_prefix(there) {
+            real.extend(rest);
+        }
+        return real;
+    }
+    absolute
 }
 
 /// Files a record is read from.

@@ -1,5 +1,5 @@
-//! `<state>/sealed/<run-id>`: the hashes of a run's manifest, as they were when it was sealed, in
-//! the form of `sha256sum`.
+//! `<state>/sealed/<run-id>`: the hash of a run's manifest, as it was when it was sealed, in the form
+//! of `sha256sum`, and as a comment there the store that it was written to.
 
 use super::{Error, State};
 use crate::evidence::chain::Remembered;
@@ -8,16 +8,39 @@ use crate::model::{RunId, Sha256};
 
 const SEALED: &str = "sealed";
 
+/// What the store's line begins with; the store is a JSON string, since a path may have any character.
+const STORE: &str = "# store ";
+
 impl State {
-    /// Notes a sealed run.
+    /// Notes a run that was sealed in that store.
     ///
     /// # Errors
     /// The state cannot be written.
-    pub fn remember_sealed(&self, run: &RunId, manifest: &Sha256) -> Result<(), Error> {
-        let line = format!("{manifest}  {MANIFEST}\n");
+    pub fn remember_sealed(
+        &self,
+        run: &RunId,
+        manifest: &Sha256,
+        store: &str,
+    ) -> Result<(), Error> {
+        let store = serde_json::Value::from(store);
+        let note = format!("{manifest}  {MANIFEST}\n{STORE}{store}\n");
         Ok(self
             .shelf()
-            .write(&format!("{SEALED}/{run}"), line.as_bytes())?)
+            .write(&format!("{SEALED}/{run}"), note.as_bytes())?)
+    }
+
+    /// The store in which a run was sealed; `None`: that was not noted, as by versions before.
+    ///
+    /// # Errors
+    /// The note cannot be read.
+    pub fn store_of(&self, run: &str) -> Result<Option<String>, Error> {
+        let name = format!("{SEALED}/{run}");
+        let bytes = self.shelf().read(&name)?.unwrap_or_default();
+        String::from_utf8_lossy(&bytes)
+            .lines()
+            .find_map(|line| line.strip_prefix(STORE))
+            .map(|store| serde_json::from_str(store).map_err(|why| self.malformed(&name, why)))
+            .transpose()
     }
 
     /// What it knows of a run.

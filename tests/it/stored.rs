@@ -74,6 +74,75 @@ async fn a_store_without_runs_is_verified_by_nobody_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_missed_only_in_the_store_it_was_sealed_in() {
+    let host = one_open().await;
+    let second = ["--store", "file:./ev2"];
+    let verify = async |store: &[&str]| {
+        let args = [store, &["verify", "--all"]].concat();
+        let ran = host.run(&args).await;
+        (ran.code, format!("{}{}", ran.stdout, ran.stderr))
+    };
+    for store in [&[][..], &second] {
+        let args = [store, &["scan", "--json"]].concat();
+        assert_eq!(host.run(&args).await.code, 0);
+    }
+    let only = |folder: &str| {
+        let mut names = std::fs::read_dir(host.path(folder)).expect("a folder");
+        let name = names.next().expect("a run").expect("a name").file_name();
+        (
+            host.path(folder).join(&name),
+            name.into_string().expect("text"),
+        )
+    };
+    let ((one, _), (_, id)) = (only("evidence/runs"), only("ev2/runs"));
+    let note = host.path("state/sealed").join(&id);
+    let noted = std::fs::read_to_string(&note).expect("a note");
+    let mut lines = noted.lines();
+    let hash = lines.next().expect("a line").to_owned();
+    assert!(hash.ends_with("  manifest.json"), "{noted}");
+    let ev2 = std::fs::canonicalize(host.path("ev2")).expect("a folder");
+    assert_eq!(
+        lines.next(),
+        Some(&*format!("# store {:?}", ev2.display().to_string()))
+    );
+
+    // Neither store misses what is in the other, and says that it did not look for it.
+    for store in [&[][..], &second] {
+        let (code, said) = verify(store).await;
+        assert_eq!(code, 0, "{said}");
+        assert!(
+            said.contains("another store, and not looked for here"),
+            "{said}"
+        );
+    }
+    // However its path is written, what is gone from a store is missed there, and there only.
+    std::fs::remove_dir_all(&one).expect("removed");
+    std::os::unix::fs::symlink(host.path("evidence"), host.path("linked")).expect("a link");
+    for path in ["file:evidence", "file:./ev2/../evidence", "file:linked"] {
+        let (code, said) = verify(&["--store", path]).await;
+        assert_eq!(code, 1, "{path}: {said}");
+        assert!(said.contains("no longer in the store"), "{path}: {said}");
+    }
+    assert_eq!(verify(&second).await.0, 0);
+    std::fs::remove_dir_all(host.path("evidence")).expect("removed");
+    let (code, said) = verify(&[]).await;
+    assert!(
+        code == 1 && said.contains("no longer in the store"),
+        "{said}"
+    );
+    // A note from before stores were noted is of every store; so is one that cannot be read.
+    for line in [&hash[..], "", &format!("{hash}\n# store ev2")] {
+        std::fs::write(&note, format!("{line}\n")).expect("a note");
+        let (code, said) = verify(&[]).await;
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(&format!("{id} was sealed")), "{line}: {said}");
+    }
+    std::fs::write(&note, format!("{hash}\n")).expect("a note");
+    let (code, said) = verify(&second).await;
+    assert!(code == 0 && said.contains("sound"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_runs_says_what_each_changed() {
     let host = one_open().await;
     let revoked = host.revoke("").await;
