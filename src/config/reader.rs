@@ -217,14 +217,25 @@ impl<'s, 't> Table<'s, 't> {
         }
     }
 
-    /// Notes that a key must be there.
+    /// Notes that a key must be there, with something in it.
     pub fn missing(&self, key: &str, what: &str) {
-        self.known.borrow_mut().insert(key.to_owned());
-        self.source.problem(
-            self.span.clone(),
-            &self.path(key),
-            format!("is missing: {what}"),
-        );
+        let (span, how) = match self.take(key) {
+            Some(value) if is_empty(value.get_ref()) => (value.span(), "empty"),
+            _ => (self.span.clone(), "missing"),
+        };
+        let what = format!("is {how}: {what}");
+        self.source.problem(span, &self.path(key), what);
+    }
+
+    /// Notes a list or a table that was written with nothing in it. Of one from which nothing could be
+    /// taken each mistake was noted already: this would be a second, and a wrong one.
+    pub fn never_empty(&self, key: &str, what: &str) {
+        if self
+            .take(key)
+            .is_some_and(|value| is_empty(value.get_ref()))
+        {
+            self.missing(key, what);
+        }
     }
 
     /// A string.
@@ -391,6 +402,15 @@ impl<'s, 't> Table<'s, 't> {
         }
     }
 
+    /// Whether there is a key that nobody took so far.
+    pub fn has_unknown(&self) -> bool {
+        let known = self.known.borrow();
+        self.table.keys().any(|key| {
+            let name: &str = key.get_ref();
+            !known.contains(name)
+        })
+    }
+
     /// Says which keys nobody took.
     pub fn finish(self) {
         let known = self.known.borrow();
@@ -417,6 +437,14 @@ impl<'s, 't> Table<'s, 't> {
             };
             self.source.problem(key.span(), &self.path(name), what);
         }
+    }
+}
+
+fn is_empty(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Array(list) => list.is_empty(),
+        DeValue::Table(table) => table.is_empty(),
+        _ => false,
     }
 }
 

@@ -372,12 +372,10 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
     if !table.is_text("accounts")
         && let Some(listed) = each(table, "accounts", is_account, "account id of 16 digits")
     {
-        if listed.is_empty() {
-            table.missing(
-                "accounts",
-                "an empty list reads nothing; leave the key out for one's own",
-            );
-        }
+        table.never_empty(
+            "accounts",
+            "an empty list reads nothing; leave the key out for one's own",
+        );
         let mut accounts: Vec<AccountId> = listed.into_iter().map(AccountId::new).collect();
         accounts.sort();
         accounts.dedup();
@@ -391,12 +389,10 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
     }
     if !table.is_text("regions") {
         scope.regions = each(table, "regions", is_region, "region id such as cn-hangzhou");
-        if scope.regions.as_ref().is_some_and(Vec::is_empty) {
-            table.missing(
-                "regions",
-                "an empty list reads nothing; leave the key out for all",
-            );
-        }
+        table.never_empty(
+            "regions",
+            "an empty list reads nothing; leave the key out for all",
+        );
     }
     scope.exclude_regions = each(
         table,
@@ -416,9 +412,7 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
         // A list that came out empty must not mean the whole estate.
         let empty = "an empty list reads nothing; leave `groups` out for every group";
         let names = each(&groups, "names", |name| !name.is_empty(), "name or glob");
-        if names.as_ref().is_some_and(Vec::is_empty) {
-            groups.missing("names", empty);
-        }
+        groups.never_empty("names", empty);
         scope.names = names.unwrap_or_default();
         if let Some(tags) = groups.table("tags") {
             scope.tags = tags
@@ -429,13 +423,10 @@ fn read_scope(table: &Table<'_, '_>, scope: &mut ScopeConfig) {
                     value: value.value,
                 })
                 .collect();
-            if scope.tags.is_empty() {
-                groups.missing("tags", empty);
-            }
+            groups.never_empty("tags", empty);
         }
-        if !groups.has("names") && !groups.has("tags") {
-            table.missing("groups", empty);
-        }
+        table.never_empty("groups", empty);
+        // Without one of the two it has keys that nobody knows, which is said here.
         groups.finish();
     }
 }
@@ -509,7 +500,8 @@ fn read_policy(
     if let Some(flag) = table.flag("attribution") {
         out.attribution = flag.value;
     }
-    if out.checks.is_empty() && source_clean {
+    // Every key of the table was taken: one that is left is misspelt, said so, and may be the check.
+    if out.checks.is_empty() && source_clean && !table.has_unknown() {
         table.missing("packs", "no check is left to judge by");
     }
 }
@@ -583,12 +575,10 @@ fn read_remediation(table: &Table<'_, '_>, out: &mut Schedule) {
         }
     }
     if let Some(windows) = table.texts("windows") {
-        if windows.is_empty() {
-            table.missing(
-                "windows",
-                "an empty list is no time at all; leave the key out for any time",
-            );
-        }
+        table.never_empty(
+            "windows",
+            "an empty list is no time at all; leave the key out for any time",
+        );
         for text in windows {
             match Window::parse(&text.value) {
                 Some(window) => settings.windows.push(window),

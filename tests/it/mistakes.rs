@@ -20,7 +20,7 @@ async fn mistakes_in_the_schedules_tables() {
     host.write("plain.url", "http://chat.example.com/s3cret\n");
     for (schedule, place) in [
         ("[[mail]]\ncc = []\n", "s/a.toml:1: mail[0].to: is missing"),
-        ("[[mail]]\nto = []\n", "s/a.toml:1: mail[0].to: is missing"),
+        ("[[mail]]\nto = []\n", "s/a.toml:2: mail[0].to: is empty"),
         (
             "[[mail]]\nto = [\"a@example.com\"]\n\n[[mail]]\nwhen = \"new\"\n",
             "s/a.toml:4: mail[1].to: is missing",
@@ -50,6 +50,56 @@ async fn mistakes_in_the_schedules_tables() {
             "s/a.toml:3: mail[0].too: unknown key",
         ),
         ("mail = 1\n", "s/a.toml:1: mail: must be a list of tables"),
+        // Empty is not missing, and stands where it is written.
+        (
+            "[policy]\ntrusted = []\npacks = []\n",
+            "s/a.toml:3: policy.packs: is empty: no check",
+        ),
+        (
+            "[scope]\nregions = \"all\"\naccounts = []\n",
+            "s/a.toml:3: scope.accounts: is empty",
+        ),
+        (
+            "[scope]\n\nregions = []\n",
+            "s/a.toml:3: scope.regions: is empty",
+        ),
+        (
+            "[scope]\ngroups = {}\n",
+            "s/a.toml:2: scope.groups: is empty",
+        ),
+        (
+            "[scope]\n[scope.groups]\n",
+            "s/a.toml:2: scope.groups: is empty",
+        ),
+        (
+            "[scope.groups]\nnames = [\"a\"]\ntags = {}\n",
+            "s/a.toml:3: scope.groups.tags: is empty",
+        ),
+        (
+            "[remediation]\n\nwindows = []\n",
+            "s/a.toml:3: remediation.windows: is empty",
+        ),
+        // What is misspelt or wrong is one mistake: nothing else is missing or empty for it.
+        (
+            "[scope]\n\ngroups = { tag = { env = \"prod\" } }\n",
+            "s/a.toml:3: scope.groups.tag: unknown key; did you mean \"tags\"?",
+        ),
+        (
+            "[scope.groups]\nnames = [\"\"]\n",
+            "s/a.toml:2: scope.groups.names: \"\" is no name or glob",
+        ),
+        (
+            "[scope.groups]\ntags = { env = 1 }\n",
+            "s/a.toml:2: scope.groups.tags.env: must be a string",
+        ),
+        (
+            "[scope]\nregions = [1]\n",
+            "s/a.toml:2: scope.regions: must be a list of strings",
+        ),
+        (
+            "[policy]\npacks = []\n[[policy.chek]]\nid = \"a\"\n",
+            "s/a.toml:3: policy.chek: unknown key; did you mean \"check\"?",
+        ),
         (
             "cron = \"0 2 * * *\"\n[[webhook]]\nkind = \"slack\"\n",
             "s/a.toml:2: webhook[0].url_file: is missing",

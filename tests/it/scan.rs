@@ -308,7 +308,7 @@ async fn one_clear_error_each_and_nothing_that_looks_like_a_report() {
         (&["check", "nowhere"], "cannot be read"),
         (
             &["run", "--schedule", "empty.toml"],
-            "scope.groups.names: is missing: an empty list reads nothing",
+            "scope.groups.names: is empty: an empty list reads nothing",
         ),
         (
             &["run", "--schedule", "empty.toml"],

@@ -642,7 +642,7 @@ account = "me"
         "waivers.toml:1: waiver[0].reason: is missing",
         "waivers.toml:8: waiver[0].expires: \"24.11.2026\" is no date",
         "waivers.toml:9: waiver[0].expire: unknown key; did you mean \"expires\"?",
-        "waiver[1].ports: is missing: an empty list approves nothing",
+        "waiver[1].ports: is empty: an empty list approves nothing",
         "waivers.toml:19: waiver[1].account: \"me\" must be an account id",
         "waivers.toml:20: waivers: unknown key; did you mean \"waiver\"?",
     ] {
