@@ -15,7 +15,7 @@ mod texts;
 
 pub use crate::cloud::Stop;
 pub use change::{Restore, apply_plan, rollback};
-pub use delivery::{heartbeat, not_started, resend, send_waiting};
+pub use delivery::{NoReport, heartbeat, not_started, resend, send_waiting};
 pub use secret::{Unread, relay_password};
 pub use texts::{schedule_text, waivers_text};
 
@@ -160,6 +160,18 @@ pub enum Error {
          changed stands in the journal of the state, and will in the evidence of the next run"
     )]
     Overtaken(state::Error),
+    /// It had begun to change something when it failed.
+    #[error(
+        "run {run} had begun to change something, and its evidence could not be kept: the journal in the \
+         state has every change, and the next run puts them into evidence"
+    )]
+    Unkept {
+        /// Which.
+        run: RunId,
+        /// What went wrong.
+        #[source]
+        why: Box<Error>,
+    },
     /// A report could not be made: a bug.
     #[error("a report could not be made")]
     Report(#[from] report::RenderError),
@@ -218,7 +230,8 @@ pub async fn run_for(
         job.schedule.remediation.mode.changes(),
     )
     .await?;
-    match whole(job, asked, tools, &mut begun).await {
+    let run = begun.run.clone();
+    let done = match whole(job, asked, tools, &mut begun).await {
         Ok((record, plan, unsaid)) => finish(job, tools, begun, record, plan)
             .await
             .map(|outcome| (outcome, unsaid)),
@@ -226,7 +239,8 @@ pub async fn run_for(
             change::give_up(tools, begun);
             Err(why)
         }
-    }
+    };
+    done.map_err(|why| change::unkept(tools, &run, why))
 }
 
 async fn whole(

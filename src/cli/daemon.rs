@@ -287,7 +287,8 @@ impl Told {
                 "nobody is told that the run could not start: no [[mail]] and no [[webhook]] of the schedule is known"
             );
         }
-        run::tell(&self.global, &program, &self.schedule, why, stop).await;
+        let none = job::NoReport::not_started(why);
+        run::tell(&self.global, &program, &self.schedule, none, stop).await;
     }
 }
 

@@ -131,6 +131,7 @@ impl From<job::Error> for Failure {
             | job::Error::Evidence(_)
             | job::Error::State(_)
             | job::Error::Overtaken(_)
+            | job::Error::Unkept { .. }
             | job::Error::Report(_)
             | job::Error::Random(_) => Exit::NotStarted,
         };

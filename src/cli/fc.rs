@@ -382,7 +382,8 @@ impl Server {
         if let Err(failure) = &done
             && failure.exit == Exit::NotStarted
         {
-            run::tell(&self.global, program, schedule, &failure.message, stop).await;
+            let none = job::NoReport::not_started(&failure.message);
+            run::tell(&self.global, program, schedule, none, stop).await;
         }
         done
     }

@@ -67,11 +67,15 @@ impl Rollback {
             merge: self.merge,
             hold,
         };
+        let mut begun = None;
         let work = async {
             let mails = !job.schedule.mails.is_empty();
             let tools = setup::tools(global, &program, mails).await?;
             let outcome = job::rollback(&job, &tools, &folder, &restore).await;
-            outcome.map_err(Failure::from)
+            outcome.map_err(|error| {
+                begun = run::begun_by(&error);
+                Failure::from(error)
+            })
         };
         let outcome = match work.await {
             Ok(outcome) => outcome,
@@ -81,7 +85,10 @@ impl Rollback {
                         global,
                         &program,
                         &job.schedule,
-                        &failure.message,
+                        job::NoReport {
+                            why: &failure.message,
+                            begun: begun.as_ref(),
+                        },
                         &job::Stop::default(),
                     )
                     .await;

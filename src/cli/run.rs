@@ -5,8 +5,8 @@ use super::secret::JobClient;
 use super::{Global, scan, setup, show, signals};
 use crate::config::{Program, Schedule};
 use crate::job::event::Asked;
-use crate::job::{self, Job, RunOutcome, Stop};
-use crate::model::{CallError, Severity};
+use crate::job::{self, Job, NoReport, RunOutcome, Stop};
+use crate::model::{CallError, RunId, Severity};
 use chrono::Utc;
 use clap::Args;
 use std::path::PathBuf;
@@ -64,22 +64,36 @@ pub(super) async fn whole_for(
     asked: Option<&Asked>,
     stop: &Stop,
 ) -> Result<(RunOutcome, Option<CallError>), Failure> {
+    let mut begun = None;
     let work = async {
         let mails = !job.schedule.mails.is_empty();
         let mut tools = setup::tools(global, program, mails).await?;
         tools.stop = stop.clone();
-        job::run_for(job, asked, &tools)
-            .await
-            .map_err(Failure::from)
+        job::run_for(job, asked, &tools).await.map_err(|error| {
+            begun = begun_by(&error);
+            Failure::from(error)
+        })
     };
     let failure = match work.await {
         Ok(outcome) => return Ok(outcome),
         Err(failure) => failure,
     };
     if failure.exit == Exit::NotStarted {
-        tell(global, program, &job.schedule, &failure.message, stop).await;
+        let none = NoReport {
+            why: &failure.message,
+            begun: begun.as_ref(),
+        };
+        tell(global, program, &job.schedule, none, stop).await;
     }
     Err(failure)
+}
+
+/// The run that had begun to change something when it failed.
+pub(super) fn begun_by(error: &job::Error) -> Option<RunId> {
+    match error {
+        job::Error::Unkept { run, .. } => Some(run.clone()),
+        _ => None,
+    }
 }
 
 /// Tells a schedule's people that its run could not start; where there is no way to, the log has it.
@@ -87,7 +101,7 @@ pub(super) async fn tell(
     global: &Global,
     program: &Program,
     schedule: &Schedule,
-    why: &str,
+    none: NoReport<'_>,
     stop: &Stop,
 ) {
     let client = JobClient::default();
@@ -100,7 +114,7 @@ pub(super) async fn tell(
         tracing::error!("nobody could be told by mail: {}", failure.message);
         None
     });
-    let receipts = job::not_started(relay.as_ref(), schedule, why, stop, Utc::now).await;
+    let receipts = job::not_started(relay.as_ref(), schedule, none, stop, Utc::now).await;
     for receipt in receipts.iter().filter(|receipt| !receipt.accepted()) {
         tracing::error!(
             recipient = %receipt.recipient,

@@ -49,7 +49,7 @@ pub struct Said<'a> {
     pub run: &'a str,
     /// The schedule's name.
     pub schedule: &'a str,
-    /// `complete`, `incomplete`, `not_verified` or `not_started`.
+    /// `complete`, `incomplete`, `not_verified`, `not_started` or `evidence_not_kept`.
     pub ending: &'a str,
 }
 

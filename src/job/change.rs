@@ -377,7 +377,9 @@ pub async fn apply_plan(
             .await?;
         Ok::<_, Error>((changing.changes, changing.held, changing.reevaluation))
     };
-    match work.await {
+    let worked = work.await;
+    let run = begun.run.clone();
+    let done = match worked {
         Ok((changes, held, reevaluation)) => {
             let deed = Deed {
                 plan: plan.clone(),
@@ -393,7 +395,8 @@ pub async fn apply_plan(
             give_up(tools, begun);
             Err(why)
         }
-    }
+    };
+    done.map_err(|why| unkept(tools, &run, why))
 }
 
 async fn sealed(
@@ -440,6 +443,17 @@ pub struct Restore {
     pub merge: bool,
     /// For how long it is held from being revoked again.
     pub hold: TimeDelta,
+}
+
+/// An error of a run that had begun to change something says so: nobody may read that it never started.
+pub(super) fn unkept(tools: &Tools, run: &RunId, why: Error) -> Error {
+    match tools.state.has_journal(run) {
+        Ok(true) => Error::Unkept {
+            run: run.clone(),
+            why: Box::new(why),
+        },
+        Ok(false) | Err(_) => why,
+    }
 }
 
 /// Throws the draft away where nothing was attempted; else it stays, unfinished, with its raw answers:
@@ -532,13 +546,16 @@ pub async fn rollback(
         )
         .await
     };
-    match work.await {
+    let worked = work.await;
+    let run = begun.run.clone();
+    let done = match worked {
         Ok(deed) => sealed(job, tools, begun, deed).await,
         Err(why) => {
             give_up(tools, begun);
             Err(why)
         }
-    }
+    };
+    done.map_err(|why| unkept(tools, &run, why))
 }
 
 async fn put_back(

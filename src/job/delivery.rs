@@ -425,27 +425,52 @@ pub(super) fn not_sent(why: &Error, now: DateTime<Utc>) -> Receipt {
     }
 }
 
-/// Tells every recipient of a schedule that its run could not start: silence would look like peace.
-/// There is no run, so nothing is kept in the outbox.
+/// Why there is no report of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct NoReport<'a> {
+    /// In words.
+    pub why: &'a str,
+    /// The run, where it had begun to change something.
+    pub begun: Option<&'a RunId>,
+}
+
+impl<'a> NoReport<'a> {
+    /// It never began to change anything.
+    pub fn not_started(why: &'a str) -> Self {
+        Self { why, begun: None }
+    }
+}
+
+/// Tells every recipient of a schedule that its run could not start, or that its evidence could not be kept:
+/// silence would look like peace. There is no run, so nothing is kept in the outbox.
 pub async fn not_started(
     relay: Option<&MailSettings>,
     schedule: &crate::config::Schedule,
-    why: &str,
+    none: NoReport<'_>,
     stop: &Stop,
     now: fn() -> DateTime<Utc>,
 ) -> Vec<Receipt> {
     let (mails, hooks) = (&schedule.mails, &schedule.webhooks);
     let schedule = &schedule.name;
     let date = now();
-    let subject = format!(
-        "[sgwarden] NOT STARTED {schedule} - {}",
-        date.format("%Y-%m-%d")
-    );
-    let text = format!(
-        "The run of schedule {schedule} could not start, or its evidence could not be kept.\n\n{why}\n\n\
-         There is no report of this run. Where it had begun to change anything, the journal in the \
-         state has every change, and the next run puts them into evidence.\n"
-    );
+    let why = none.why;
+    let (word, ending) = match none.begun {
+        Some(_) => ("EVIDENCE NOT KEPT", "evidence_not_kept"),
+        None => ("NOT STARTED", "not_started"),
+    };
+    let subject = format!("[sgwarden] {word} {schedule} - {}", date.format("%Y-%m-%d"));
+    let text = match none.begun {
+        Some(run) => format!(
+            "Run {run} of schedule {schedule} had begun to change something, and its evidence could not be \
+             kept.\n\n{why}\n\nThere is no report of this run. The journal in the state has every change \
+             (journal/{run}.jsonl), and the next run settles them and puts them into evidence.\n"
+        ),
+        None => format!(
+            "The run of schedule {schedule} could not start, or its evidence could not be kept.\n\n{why}\n\n\
+             There is no report of this run. Where it had begun to change anything, the journal in the \
+             state has every change, and the next run puts them into evidence.\n"
+        ),
+    };
     let html = format!(
         "<html><body><p style=\"font-family:Arial,sans-serif;white-space:pre-wrap\">{}</p></body></html>",
         text.replace('&', "&amp;")
@@ -456,9 +481,9 @@ pub async fn not_started(
     for (at, config) in hooks.iter().enumerate() {
         let said = webhook::Said {
             text: &format!("{subject}\n{text}"),
-            run: "",
+            run: none.begun.map_or("", RunId::as_str),
             schedule,
-            ending: "not_started",
+            ending,
         };
         let post = webhook::Post {
             kind: config.kind,

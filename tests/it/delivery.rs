@@ -326,6 +326,52 @@ async fn killed_while_it_waits_for_a_dead_relay_a_run_has_told_nobody_less() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_changed_something_and_lost_its_evidence_is_not_called_not_started() {
+    let relay = relay().await;
+    let host = host(three(), &relay).await;
+    host.write(
+        "s/live.toml",
+        "[remediation]\nmode = \"revoke\"\nmax_share = \"100%\"\n[[mail]]\nto = [\"a@example.com\"]\nwhen = \"failures\"\n",
+    );
+    let mut child = host
+        .command(&["run", "--schedule", "s/live.toml"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    host.called("RevokeSecurityGroup").await;
+    // Somebody tidies up.
+    for run in std::fs::read_dir(host.path("evidence/runs"))
+        .expect("runs")
+        .flatten()
+    {
+        std::fs::remove_dir_all(run.path()).expect("gone");
+    }
+    let code = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status.code();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(code, Some(6));
+    let letter = plain(&to(&relay, "a@example.com"));
+    assert!(
+        letter.contains("had begun to change something") && letter.contains("journal/"),
+        "{letter}"
+    );
+    let raw = relay.messages();
+    let raw = String::from_utf8_lossy(&raw.last().expect("a letter").data).into_owned();
+    assert!(raw.contains("EVIDENCE NOT KEPT live"), "{raw}");
+    // The next run has what it did.
+    let next = host
+        .run(&["run", "--schedule", "s/live.toml", "--json"])
+        .await;
+    assert_eq!(next.code, 0, "{}", next.stderr);
+    let folder = host.path(next.json()["path"].as_str().expect("a path"));
+    let changes = std::fs::read_to_string(folder.join("changes.json")).expect("changes");
+    assert!(changes.contains("\"intent_of\""), "{changes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_took_nothing_is_waited_for_once() {
     let host = Host::new(three()).await;
     let mut mail = MailSettings::new(
@@ -563,8 +609,14 @@ async fn a_letter_that_cannot_be_composed_is_told_when_a_run_could_not_start() {
     .expect("a relay");
     let stop = sgwarden::job::Stop::default();
     let why = "no credentials";
-    let receipts =
-        sgwarden::job::not_started(Some(&relay), &schedule, why, &stop, chrono::Utc::now).await;
+    let receipts = sgwarden::job::not_started(
+        Some(&relay),
+        &schedule,
+        sgwarden::job::NoReport::not_started(why),
+        &stop,
+        chrono::Utc::now,
+    )
+    .await;
     let [receipt] = receipts.as_slice() else {
         panic!("{receipts:?}");
     };
