@@ -338,6 +338,13 @@ async fn a_check_leaves_nothing_in_the_bucket_of_evidence_and_needs_no_delete_th
             ran.stdout
         );
     }
+    // One that is not there is not taken for an empty one.
+    s3.refuse(None);
+    let misspelt = s3.toml().replace("s3://evidence/", "s3://evidense/");
+    host.write("sgwarden.toml", &misspelt);
+    let ran = host.run(&["check", "s", "--json"]).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("cannot be listed"), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
