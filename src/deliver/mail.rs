@@ -648,19 +648,11 @@ async fn one(
             Ok(format!("{} {}", response.code(), text.join(" ")))
         }
         Some(Err(why)) => {
-            let mut told = format!(
-                "{} refused or lost a letter to {to}: {why}",
-                settings.relay()
+            let told = format!(
+                "{} refused or lost a letter to {to}: {}",
+                settings.relay(),
+                in_full(&why)
             );
-            let mut source = std::error::Error::source(&why);
-            while let Some(cause) = source {
-                let text = cause.to_string();
-                if !told.contains(&text) {
-                    told.push_str(": ");
-                    told.push_str(&text);
-                }
-                source = cause.source();
-            }
             let code = why.status().map(|code| code.to_string());
             let login = matches!(code.as_deref(), Some("535" | "534" | "538" | "526"));
             // Neither transient nor permanent: refused connections, time-outs, broken pipes.

@@ -1,8 +1,8 @@
 //! A store in a bucket. A run is written and sealed in a folder of this host (the spool), then sent, its
 //! manifest last, never over anything that is there: without a manifest a run in the bucket is
 //! unfinished. What could not be sent stays in the spool and is sent by the next run, or `resend`.
-//! Each bucket has a folder of its own in the spool. A run that was sent is renamed before its files are removed here, so that a process killed in the middle
-//! leaves nothing that looks like a run.
+//! Each bucket has a folder of its own in the spool. A run that was sent is renamed before its files are
+//! removed here, so that a process killed in the middle leaves nothing that looks like a run.
 //! What is read from the bucket is brought here anew each time; nothing that was brought is believed
 //! later.
 

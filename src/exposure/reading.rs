@@ -273,9 +273,8 @@ fn read_priority(field: &Field) -> Option<u128> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // Beyond all that is counted here they stand last, together.
-    let priority = text.parse::<u128>().unwrap_or(u128::MAX);
-    (priority >= 1).then_some(priority)
+    // One beyond all that is counted here is not understood: two of them could not be put in order.
+    text.parse::<u128>().ok().filter(|priority| *priority >= 1)
 }
 
 enum ProtocolName {

